@@ -27,16 +27,18 @@ class Clock(Protocol):
 class BarSource(Protocol):
     """Where bars come from: the broker or local files."""
 
-    def bars(self, symbols: Sequence[str], bar_size: str, duration: str) -> BarPanel:
+    def bars(self, symbols: Sequence[str], bar_size: str, duration: str, *, skip_missing: bool = False) -> BarPanel:
         """Return the bars of `duration` up to the source's own now.
 
         Args:
             symbols: the wished columns, in this order.
             bar_size: IBKR's words, "1 day".
             duration: IBKR's words, "1 Y".
+            skip_missing: True makes a symbol without bars a column of NaN, with a warning in the log.
 
         Raises:
-            DataGap: when a symbol is unknown or has no bars, naming all such symbols.
+            DataGap: when a symbol is unknown or has no bars, naming all such symbols; with
+                `skip_missing` only when no symbol has any.
         """
 
 
