@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 _HALF = Decimal("0.5")
+_LARGEST = Decimal(10) ** 9  # shares or price: beyond it a number is a sentinel or a mistake
+_LARGEST_EQUITY = Decimal(10) ** 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,12 @@ Check = Callable[[OrderIntent, RiskView, Limits], Denied | None]
 
 def check_order_form(intent: OrderIntent, view: RiskView, limits: Limits) -> Denied | None:
     """Deny an order whose quantity, price or account value is not a sane number."""
-    if not (intent.quantity.is_finite() and intent.quantity > 0 and intent.quantity == intent.quantity.to_integral()):
-        return Denied("order_form", f"quantity {intent.quantity} of {intent.symbol} is not a whole number above 0")
-    if not (intent.reference_price.is_finite() and intent.reference_price > 0):
-        return Denied("order_form", f"reference price {intent.reference_price} of {intent.symbol} is not above 0")
-    if not view.equity.is_finite():
-        return Denied("order_form", f"equity {view.equity} is not a number")
+    if not _is_sane(intent.quantity) or intent.quantity != intent.quantity.to_integral_value():
+        return Denied("order_form", f"quantity {intent.quantity} of {intent.symbol} is not a whole number of 1 to 1e9")
+    if not _is_sane(intent.reference_price):
+        return Denied("order_form", f"reference price {intent.reference_price} of {intent.symbol} is not in (0, 1e9]")
+    if not (view.equity.is_finite() and abs(view.equity) <= _LARGEST_EQUITY):
+        return Denied("order_form", f"equity {view.equity} is not a usable number")
     return None
 
 
@@ -87,7 +89,7 @@ def check_max_gross_exposure(intent: OrderIntent, view: RiskView, limits: Limits
         if symbol == intent.symbol or quantity == 0:
             continue
         price = view.prices.get(symbol)
-        if price is None or not price.is_finite() or price < 0:
+        if price is None or not _is_sane(price):
             return Denied("max_gross_exposure", f"{symbol} is held but has no price, so the exposure is not known")
         gross += abs(quantity) * price
         slack += _HALF * price
@@ -143,6 +145,10 @@ def _quantity_after(intent: OrderIntent, view: RiskView) -> Decimal:
 def _shares_at(equity: Decimal, weight: float, price: Decimal) -> Decimal:
     """Return the shares the sizing rule gives for `weight`: round half to even, never below 0."""
     return Decimal(max(0, round(float(equity) * weight / float(price))))
+
+
+def _is_sane(number: Decimal) -> bool:
+    return number.is_finite() and 0 < number <= _LARGEST
 
 
 def _share_of(quantity: Decimal, intent: OrderIntent, view: RiskView) -> str:
