@@ -28,6 +28,7 @@ __all__ = [
 
 _HALF = Decimal("0.5")
 _LARGEST = Decimal(10) ** 9  # shares or price: beyond it a number is a sentinel or a mistake
+_SMALLEST = Decimal("0.0001")  # the finest price step of a US stock
 _LARGEST_EQUITY = Decimal(10) ** 15
 
 
@@ -58,7 +59,9 @@ def check_order_form(intent: OrderIntent, view: RiskView, limits: Limits) -> Den
     if not _is_sane(intent.quantity) or intent.quantity != intent.quantity.to_integral_value():
         return Denied("order_form", f"quantity {intent.quantity} of {intent.symbol} is not a whole number of 1 to 1e9")
     if not _is_sane(intent.reference_price):
-        return Denied("order_form", f"reference price {intent.reference_price} of {intent.symbol} is not in (0, 1e9]")
+        return Denied(
+            "order_form", f"reference price {intent.reference_price} of {intent.symbol} is not in [0.0001, 1e9]"
+        )
     if not (view.equity.is_finite() and abs(view.equity) <= _LARGEST_EQUITY):
         return Denied("order_form", f"equity {view.equity} is not a usable number")
     return None
@@ -148,7 +151,7 @@ def _shares_at(equity: Decimal, weight: float, price: Decimal) -> Decimal:
 
 
 def _is_sane(number: Decimal) -> bool:
-    return number.is_finite() and 0 < number <= _LARGEST
+    return number.is_finite() and _SMALLEST <= number <= _LARGEST
 
 
 def _share_of(quantity: Decimal, intent: OrderIntent, view: RiskView) -> str:
