@@ -1,0 +1,142 @@
+"""Rules every test obeys: no network but this machine, no hidden error of the client library, no silent skip.
+
+QT_STRICT=1 (set by `./desk test --strict`) turns a skip into a failure unless its reason begins with
+"other platform". QT_STRICT_ALLOW=shared-data additionally lets tests skip that need the shared market
+data, for machines that cannot have it.
+"""
+
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Generator, Iterator
+
+import pytest
+from hypothesis import settings
+
+ALLOWED_SKIPS = {"": "other platform", "shared-data": "no shared market data"}
+
+settings.register_profile("default", max_examples=50, deadline=None)
+settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
+
+
+# --- no network but this machine ---------------------------------------------------------------
+
+
+class OutsideNetwork(OSError):
+    """A test tried to reach another machine; as an OSError it looks to the code like a missing network."""
+
+
+_connect = socket.socket.connect
+_connect_ex = socket.socket.connect_ex
+_attempts: list[str] = []
+
+
+def _refuse_outside(sock: socket.socket, address: object) -> None:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    host = str(address[0]) if isinstance(address, tuple) else str(address)
+    try:
+        inside = ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:  # a name: only this one is sure to stay here
+        inside = host in ("localhost", "")
+    if not inside:
+        _attempts.append(f"{address}")
+        raise OutsideNetwork(f"a test may connect to 127.0.0.1 only, not to {address}")
+
+
+def _guarded_connect(self: socket.socket, address: object) -> None:
+    _refuse_outside(self, address)
+    _connect(self, address)  # type: ignore[arg-type]
+
+
+def _guarded_connect_ex(self: socket.socket, address: object) -> int:
+    _refuse_outside(self, address)
+    return _connect_ex(self, address)  # type: ignore[arg-type]
+
+
+def pytest_configure() -> None:
+    """Put the guard in place before any test module is imported."""
+    socket.socket.connect = _guarded_connect  # type: ignore[method-assign]
+    socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign]
+
+
+def pytest_unconfigure() -> None:
+    """Give the sockets back."""
+    socket.socket.connect = _connect  # type: ignore[method-assign]
+    socket.socket.connect_ex = _connect_ex  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def no_outside_network() -> Iterator[None]:
+    """Fail a test that tried to reach another machine, even when the code under test swallowed the refusal."""
+    _attempts.clear()
+    yield
+    if _attempts:
+        pytest.fail(f"tried to connect to {', '.join(_attempts)}; tests may connect to 127.0.0.1 only")
+
+
+# --- no hidden error of the client library -------------------------------------------------------
+
+
+class _ErrorRecords(logging.Handler):
+    """Keeps the text of every record it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(level=logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(f"{record.name}: {record.getMessage()}")
+
+
+@pytest.fixture(autouse=True)
+def no_client_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which the ib_async client logged an error: it logs what it cannot decode and goes on."""
+    records = _ErrorRecords()
+    logger = logging.getLogger("ib_async")
+    logger.addHandler(records)
+    yield
+    logger.removeHandler(records)
+    if records.texts and request.node.get_closest_marker("expects_client_errors") is None:
+        pytest.fail("the ib_async client logged an error: " + " | ".join(records.texts))
+
+
+# --- no silent skip ------------------------------------------------------------------------------
+
+
+def _forbidden_skip(reason: str) -> str | None:
+    """Return why this skip is a failure, None when it may stand."""
+    if os.environ.get("QT_STRICT") != "1":
+        return None
+    reason = reason.removeprefix("Skipped: ")
+    names = ("", *os.environ.get("QT_STRICT_ALLOW", "").split(","))
+    if any(reason.startswith(ALLOWED_SKIPS[name]) for name in names if name in ALLOWED_SKIPS):
+        return None
+    return f"skipped under QT_STRICT=1: {reason}; provide what is missing (./desk doctor names it)"
+
+
+def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        forbidden = _forbidden_skip(reason)
+        if forbidden is not None:
+            report.outcome = "failed"
+            report.longrepr = forbidden
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn the skip of one test into a failure under QT_STRICT."""
+    report = yield
+    _judge(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn the skip of a whole module into a failure under QT_STRICT."""
+    report = yield
+    _judge(report)
+    return report
