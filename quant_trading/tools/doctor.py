@@ -17,7 +17,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from importlib.metadata import distributions
 from pathlib import Path
 
 __all__ = ["Finding", "Verdict", "examine", "main"]
@@ -114,6 +113,8 @@ def _packages(checkout: Path) -> Iterator[Finding]:
     if folder is None:
         yield Finding("packages", Verdict.NOTE, "none yet")
         return
+    from importlib.metadata import distributions  # half of the start-up time, which --help does not need
+
     pins = _pins(checkout)
     installed = {_normal(dist.metadata["Name"]): dist.version for dist in distributions(path=[str(folder)])}
     locked = {name: version for name, version in installed.items() if name in pins}

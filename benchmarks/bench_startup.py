@@ -1,0 +1,141 @@
+"""How long a command takes from the shell to the prompt: --help of every front door, and one whole backtest.
+
+Prints figures with the bare interpreter beside them and never fails on a time: the machine decides that.
+
+    ./desk bench startup
+    python -m benchmarks.bench_startup --runs 21
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.front_doors import ROOT, existing
+
+HELP_GOAL_SECONDS = 0.15
+BACKTEST_GOAL_SECONDS = 1.5
+CONFIG = "configs/paper.yaml"
+
+
+def measure(command: Sequence[str], runs: int) -> tuple[float, float, str]:
+    """Run `command` `runs` times after one warm-up.
+
+    Returns:
+        median and best wall time in seconds, and what went wrong ("" when nothing did).
+    """
+    took: list[float] = []
+    for _ in range(runs + 1):
+        begun = time.perf_counter()
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        took.append(time.perf_counter() - begun)
+        if done.returncode:
+            words = (done.stderr or done.stdout).strip().splitlines()
+            return 0.0, 0.0, f"exit code {done.returncode}: {words[-1] if words else 'no words'}"
+    return statistics.median(took[1:]), min(took[1:]), ""
+
+
+def show(name: str, command: Sequence[str], runs: int, goal: float | None) -> None:
+    """Measure one command and print its line."""
+    median, best, wrong = measure(command, runs)
+    if wrong:
+        print(f"{name:<52} {wrong}", flush=True)
+        return
+    against = "" if goal is None else f"   goal {goal:g} s {'met' if median <= goal else 'missed'}"
+    print(f"{name:<52} {median:7.3f} {best:7.3f}{against}", flush=True)
+
+
+@contextmanager
+def simulator() -> Iterator[int]:
+    """Run the simulator with the built-in market on a free port; yield the port."""
+    command = [sys.executable, "-m", "quant_trading.tools.sim", "--port", "0", "--source", "seed:7"]
+    surroundings = os.environ | {"PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=ROOT, env=surroundings, text=True, **pipes) as server:
+        try:
+            port = _port_of(server)
+            # What it says later is read away, or a full pipe would stop it.
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            yield port
+        finally:
+            server.terminate()
+
+
+def _port_of(server: "subprocess.Popen[str]") -> int:
+    """Read the simulator's words up to the line that names its address, `127.0.0.1:PORT`."""
+    assert server.stdout is not None
+    said = []
+    for line in server.stdout:
+        said.append(line.strip())
+        _, found, rest = line.partition("127.0.0.1:")
+        digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+        if found and digits:
+            return int(digits)
+    raise RuntimeError(f"the simulator ended without naming its port; it said: {' | '.join(said) or 'nothing'}")
+
+
+def backtest(*more: str) -> list[str]:
+    """Return the command line of the one-year daily backtest with `more` arguments."""
+    words = ["--run", "backtest", "--mode", "paper", "--config", CONFIG]
+    words += ["--duration", "1 Y", "--bar-size", "1 day", "--cost-bps", "5"]
+    return [sys.executable, "trade.py", *words, *more]
+
+
+def save_year(folder: Path) -> str:
+    """Fetch the universe's year from the simulator into `folder`; return what went wrong, "" when nothing did."""
+    with simulator() as port:
+        command = backtest("--ibkr", "--save-bars", "--data-dir", str(folder), "--out", str(folder / "first.csv"))
+        surroundings = os.environ | {"IBKR_HOST": "127.0.0.1", "IBKR_PAPER_PORT": str(port)}
+        done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=False)
+    words = (done.stderr or done.stdout).strip().splitlines()
+    return f"exit code {done.returncode}: {words[-1] if words else 'no words'}" if done.returncode else ""
+
+
+def bench_help(runs: int) -> None:
+    """Print the line of every front door's --help."""
+    for door in existing():
+        start = [door] if door.endswith(".py") else ["-m", door]
+        show(f"{' '.join(start)} --help", [sys.executable, *start, "--help"], runs, HELP_GOAL_SECONDS)
+
+
+def bench_backtest(runs: int) -> None:
+    """Print the line of the one-year backtest of the universe from local files, as a whole process."""
+    name = "one-year backtest of the universe, local files"
+    if "trade.py" not in existing() or "quant_trading.tools.sim" not in existing():
+        print(f"{name:<52} not measured: trade.py or the simulator is not built yet")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        try:
+            wrong = save_year(folder)
+        except RuntimeError as error:
+            wrong = str(error)
+        if wrong:
+            print(f"{name:<52} not measured, the bars could not be made: {wrong}")
+            return
+        out = str(folder / "equity.csv")
+        show(name, backtest("--data-dir", str(folder), "--out", out), runs, BACKTEST_GOAL_SECONDS)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="bench_startup", description="Time every command from shell to prompt.")
+    parser.add_argument("--runs", type=int, default=11, help="runs of each command, after one warm-up (default 11)")
+    runs: int = parser.parse_args(arguments).runs
+    print(f"wall time of whole processes in seconds, {runs} runs each, Python {sys.version.split()[0]}")
+    print(f"{'':<52} {'median':>7} {'best':>7}")
+    show("python -c pass", [sys.executable, "-c", "pass"], runs, None)
+    bench_help(runs)
+    bench_backtest(max(1, runs // 2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
