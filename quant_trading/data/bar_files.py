@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
+from pyarrow import csv as arrow_csv
 
 from quant_trading.domain.bar_sizes import BarSize
 from quant_trading.domain.bars import BarColumns, FloatArray, IntArray
 from quant_trading.domain.errors import DataGap
-from quant_trading.refdata.sessions import SessionRangeError, at, exchange_date, session_on, sessions_between
+from quant_trading.refdata.sessions import Session, SessionRangeError, at, exchange_date, session_on, sessions_between
 
 __all__ = ["BarFile", "open_bar_file"]
 
@@ -68,14 +68,17 @@ class BarFile:
     def columns_of(self, symbols: Sequence[str], size: BarSize) -> dict[str, BarColumns]:
         """Return the bars of those of `symbols` that a long file holds; raises as `columns`."""
         table = self._read(["symbol", self.time, *_NUMBERS])
-        encoded = table["symbol"].combine_chunks().dictionary_encode()
-        codes = encoded.indices.to_numpy(zero_copy_only=False)
-        known = encoded.dictionary.to_pylist()
+        encoded = pc.dictionary_encode(table["symbol"].combine_chunks())
+        self._check_filled("symbol", encoded.indices, np.arange(len(table)), "")
+        names = encoded.dictionary.to_pylist()
+        codes = _values(encoded.indices, np.int32)
+        wanted = np.flatnonzero(np.isin(codes, [code for code, name in enumerate(names) if name in symbols]))
+        table = table.drop_columns(["symbol"]).take(_positions(wanted)).combine_chunks()
         found = {}
-        for symbol in symbols:
-            if symbol in known:
-                rows = np.flatnonzero(codes == known.index(symbol))
-                found[symbol] = self._checked(table.take(pa.array(rows)), size, rows, f" ({symbol})")
+        for code in np.unique(codes[wanted]).tolist():
+            rows = np.flatnonzero(codes[wanted] == code)
+            part = table.take(_positions(rows))
+            found[names[code]] = self._checked(part, size, wanted[rows], f" ({names[code]})")
         return found
 
     def _read(self, wanted: list[str]) -> Any:
@@ -83,11 +86,13 @@ class BarFile:
         own = [self.names[name] for name in wanted]
         try:
             if self.path.suffix == ".parquet":
-                table = pyarrow.parquet.read_table(self.path, columns=own)
+                from pyarrow import parquet  # costs 0.1 s, which CSV files need not pay
+
+                table = parquet.read_table(self.path, columns=own)
             else:
                 types = {self.names[n]: pa.float64() if n in _NUMBERS else pa.string() for n in wanted}
-                options = pyarrow.csv.ConvertOptions(column_types=types, include_columns=own)
-                table = pyarrow.csv.read_csv(self.path, convert_options=options)
+                options = arrow_csv.ConvertOptions(column_types=types, include_columns=own)
+                table = arrow_csv.read_csv(self.path, convert_options=options)
         except (pa.ArrowInvalid, OSError) as error:
             self._name_bad_cell()
             raise DataGap(f"{self.path}: cannot be read ({_first_line(error)}); write it again") from error
@@ -97,7 +102,7 @@ class BarFile:
         """Raise the error that names the first cell of a CSV file that is no number, if there is one."""
         if self.path.suffix == ".parquet":
             return
-        with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
+        with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             rows = csv.reader(file)
             header = next(rows, [])
             places = {name: header.index(self.names[name]) for name in _NUMBERS}
@@ -118,6 +123,7 @@ class BarFile:
         """Return the table as columns, after the checks; `rows` are its positions in the file."""
         if len(table) == 0:
             raise DataGap(f"{self.path}{whose}: there are no bars; fetch them again")
+        self._check_filled(self.time, table[self.time], rows, whose)
         numbers = {name: _floats(table[name]) for name in _NUMBERS}
         for name, values in numbers.items():
             lowest_allowed = values >= 0.0 if name == "volume" else values > 0.0
@@ -150,52 +156,56 @@ class BarFile:
                 )
         return BarColumns(start, end, *(numbers[name] for name in _NUMBERS))
 
+    def _check_filled(self, name: str, column: Any, rows: IntArray, whose: str) -> None:
+        if column.null_count:
+            first = next(i for i, value in enumerate(column.is_null().to_pylist()) if value)
+            self._refuse(rows[first], whose, f"{name} is missing")
+
     def _spans(self, times: Any, size: BarSize, rows: IntArray, whose: str) -> tuple[IntArray, IntArray]:
         """Return start and end of each bar in UTC nanoseconds."""
         if not size.is_intraday:
             return self._sessions(self._days(times, rows, whose), rows, whose)
         start = self._moments(times, rows, whose)
         end = start + size.seconds * 1_000_000_000
-        try:
-            sessions = sessions_between(exchange_date(int(start.min())), exchange_date(int(start.max())))
-        except SessionRangeError as error:
-            raise DataGap(f"{self.path}{whose}: {error}") from error
-        if sessions:
-            opens = np.array([session.open_ns for session in sessions], dtype=np.int64)
-            closes = np.array([session.close_ns for session in sessions], dtype=np.int64)
+        days = (exchange_date(int(start.min())), exchange_date(int(start.max())))
+        _, opens, closes = self._session_arrays(*days, whose)
+        if len(opens):
             last_open = np.searchsorted(opens, start, side="right") - 1
             close = closes[np.maximum(last_open, 0)]
             inside = (last_open >= 0) & (start < close)
             end = np.where(inside, np.minimum(end, close), end)
         return start, end
 
-    def _sessions(self, days: list[date], rows: IntArray, whose: str) -> tuple[IntArray, IntArray]:
-        start, end = np.empty(len(days), dtype=np.int64), np.empty(len(days), dtype=np.int64)
-        for i, day in enumerate(days):
-            try:
-                session = session_on(day)
-            except SessionRangeError as error:
-                self._refuse(rows[i], whose, str(error), "")
-            if session is None:
-                self._refuse(rows[i], whose, f"{self.time} {day} is no session of the exchange", "leave the line out")
-            start[i], end[i] = session.open_ns, session.close_ns
-        return start, end
+    def _sessions(self, days: IntArray, rows: IntArray, whose: str) -> tuple[IntArray, IntArray]:
+        known, opens, closes = self._session_arrays(_date(days.min()), _date(days.max()), whose)
+        at_day = np.searchsorted(known, days)
+        unknown = known[np.minimum(at_day, len(known) - 1)] != days if len(known) else np.ones(len(days), dtype=bool)
+        if unknown.any():
+            i = int(np.argmax(unknown))
+            fault = f"{self.time} {_date(days[i])} is no session of the exchange"
+            self._refuse(rows[i], whose, fault, "leave the line out")
+        return opens[at_day], closes[at_day]
 
-    def _days(self, times: Any, rows: IntArray, whose: str) -> list[date]:
-        """Return the exchange date of each daily bar."""
+    def _session_arrays(self, first: date, last: date, whose: str) -> tuple[IntArray, IntArray, IntArray]:
+        try:
+            return _session_table(first, last)
+        except SessionRangeError as error:
+            raise DataGap(f"{self.path}{whose}: {error}") from error
+
+    def _days(self, times: Any, rows: IntArray, whose: str) -> IntArray:
+        """Return the exchange date of each daily bar as days since 1970-01-01."""
         kind = times.type
         if pa.types.is_date(kind):
-            return list(times.to_pylist())
+            return _as_days(times.cast(pa.date32()))
         if pa.types.is_timestamp(kind):
-            moments = times.cast(pa.timestamp("ns", kind.tz)).to_numpy().astype("datetime64[ns]").astype(np.int64)
+            moments = _as_ns(times, kind.tz)
             if kind.tz is None or not np.any(moments % _DAY_NS):  # dates that a writer made moments of
-                return [_EPOCH + timedelta(days=int(m)) for m in moments // _DAY_NS]
-            return [exchange_date(int(m)) for m in moments]
-        days = []
+                return np.asarray(moments // _DAY_NS, dtype=np.int64)
+            return np.array([(exchange_date(int(m)) - _EPOCH).days for m in moments], dtype=np.int64)
+        days = np.empty(len(times), dtype=np.int64)
         for i, text in enumerate(times.to_pylist()):
             try:
-                digits = text[:8] if text[:8].isdigit() else text[:10]
-                days.append(date.fromisoformat(digits))
+                days[i] = (date.fromisoformat(text[:8] if text[:8].isdigit() else text[:10]) - _EPOCH).days
             except (TypeError, ValueError):
                 self._refuse(rows[i], whose, f"{self.time} = {text!r} is no date", "write it as 2025-05-12")
         return days
@@ -235,7 +245,7 @@ class BarFile:
         close = np.empty(len(days), dtype=np.int64)
         opening = np.empty(len(days), dtype=np.int64)
         for k, number in enumerate(days.tolist()):
-            day = _EPOCH + timedelta(days=number)
+            day = _date(number)
             # Clocks change on Sundays, so noon has the offset of every bar of the day.
             midnight[k] = at(day, "12:00") - _DAY_NS // 2
             session = _session(day)
@@ -256,7 +266,7 @@ class BarFile:
     def _refuse(self, row: Any, whose: str, fault: str, cure: str = "mend it or fetch the bars again") -> NoReturn:
         place = f"row {int(row) + 1}"
         if self.path.suffix != ".parquet":
-            with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
+            with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
                 lines = csv.reader(file)
                 filled = (lines.line_num for cells in lines if cells)
                 place = f"line {next(line for i, line in enumerate(filled) if i == int(row) + 1)}"
@@ -271,7 +281,9 @@ def open_bar_file(path: Path) -> BarFile | None:
     """
     try:
         if path.suffix == ".parquet":
-            header = list(pyarrow.parquet.read_schema(path).names)
+            from pyarrow import parquet
+
+            header = list(parquet.read_schema(path).names)
         else:
             with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
                 header = next(csv.reader(file), [])
@@ -296,16 +308,52 @@ def _is_number(text: str) -> bool:
     return True
 
 
+# pyarrow's own to_numpy() and array() import pandas where it is installed, half a second for nothing;
+# the two functions below go through the buffers instead.
+def _values(array: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return a copy of the fixed-width values of a pyarrow array without nulls."""
+    size = np.dtype(dtype).itemsize
+    if len(array) == 0:
+        return np.empty(0, dtype=dtype)
+    return np.frombuffer(array.buffers()[1], dtype, count=len(array), offset=array.offset * size).copy()
+
+
+def _positions(rows: IntArray) -> Any:
+    return pa.Array.from_buffers(
+        pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, dtype=np.int64))]
+    )
+
+
 def _floats(column: Any) -> FloatArray:
-    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    """Return float64 of a numeric column, NaN where it is null."""
+    array = column.cast(pa.float64()).combine_chunks()
+    values = _values(array, np.float64)
+    if array.null_count:
+        values[_values(array.is_null().cast(pa.uint8()), np.uint8).astype(bool)] = np.nan
+    return values
+
+
+def _as_days(dates: Any) -> IntArray:
+    return _values(dates.cast(pa.int32()).combine_chunks(), np.int32).astype(np.int64)
+
+
+def _date(day: int) -> date:
+    return _EPOCH + timedelta(days=int(day))
+
+
+@lru_cache(maxsize=64)
+def _session_table(first: date, last: date) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the sessions from `first` to `last` as days since 1970-01-01, opens and closes."""
+    rows = [((s.day - _EPOCH).days, s.open_ns, s.close_ns) for s in sessions_between(first, last)]
+    days, opens, closes = np.array(rows, dtype=np.int64).reshape(-1, 3).T.copy()
+    return days, opens, closes
 
 
 def _as_ns(times: Any, zone: str | None) -> IntArray:
-    stamps: npt.NDArray[Any] = times.cast(pa.timestamp("ns", zone)).to_numpy()
-    return stamps.astype("datetime64[ns]").astype(np.int64)
+    return _values(times.cast(pa.timestamp("ns", zone)).combine_chunks(), np.int64)
 
 
-def _session(day: date) -> Any:
+def _session(day: date) -> Session | None:
     try:
         return session_on(day)
     except SessionRangeError:
