@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,9 +46,10 @@ def test_help_imports_nothing_heavy(door: str) -> None:
     assert [name for name in HEAVY if name in found["modules"]] == []
 
 
-def test_the_probe_sees_a_heavy_import(tmp_path: object) -> None:
-    door = f"{tmp_path}/door.py"
-    with open(door, "w", encoding="utf-8") as file:  # noqa: PTH123 - the probe takes the path as text
-        file.write("import numpy\nprint('usage')\n")
-    done = subprocess.run([sys.executable, "-c", PROBE, door], cwd=ROOT, capture_output=True, text=True, check=True)
+def test_the_probe_sees_a_heavy_import(tmp_path: Path) -> None:
+    door = tmp_path / "door.py"
+    door.write_text("import numpy\nprint('usage')\n")
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, str(door)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert "numpy" in json.loads(done.stdout.strip().splitlines()[-1])["modules"]
