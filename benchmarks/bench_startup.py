@@ -12,10 +12,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.front_doors import ROOT, existing
@@ -53,32 +52,30 @@ def show(name: str, command: Sequence[str], runs: int, goal: float | None) -> No
 
 
 @contextmanager
-def simulator() -> Iterator[int]:
-    """Run the simulator with the built-in market on a free port; yield the port."""
+def simulator(folder: Path) -> Iterator[int]:
+    """Run the simulator with the built-in market on a free port; yield the port. Its words go into `folder`."""
+    told, log = folder / "simulator.port", folder / "simulator.log"
     command = [sys.executable, "-m", "quant_trading.tools.sim", "--port", "0", "--source", "seed:7"]
-    surroundings = os.environ | {"PYTHONUNBUFFERED": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=ROOT, env=surroundings, text=True, **pipes) as server:
-        try:
-            port = _port_of(server)
-            # What it says later is read away, or a full pipe would stop it.
-            threading.Thread(target=server.stdout.read, daemon=True).start()
-            yield port
-        finally:
-            server.terminate()
-
-
-def _port_of(server: "subprocess.Popen[str]") -> int:
-    """Read the simulator's words up to the line that names its address, `127.0.0.1:PORT`."""
-    assert server.stdout is not None
-    said = []
-    for line in server.stdout:
-        said.append(line.strip())
-        _, found, rest = line.partition("127.0.0.1:")
-        digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-        if found and digits:
-            return int(digits)
-    raise RuntimeError(f"the simulator ended without naming its port; it said: {' | '.join(said) or 'nothing'}")
+    with log.open("wb") as words:
+        server = subprocess.Popen(
+            [*command, "--port-file", str(told)],
+            cwd=ROOT,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        for _ in range(1200):
+            if told.exists() or server.poll() is not None:
+                break
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(timeout=0.05)
+        if not told.exists():
+            raise RuntimeError(f"the simulator named no port: {log.read_text(errors='replace').strip()[-300:]}")
+        yield int(told.read_text(encoding="utf-8"))
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def backtest(*more: str) -> list[str]:
@@ -90,8 +87,8 @@ def backtest(*more: str) -> list[str]:
 
 def save_year(folder: Path) -> str:
     """Fetch the universe's year from the simulator into `folder`; return what went wrong, "" when nothing did."""
-    with simulator() as port:
-        command = backtest("--ibkr", "--save-bars", "--data-dir", str(folder), "--out", str(folder / "first.csv"))
+    with simulator(folder) as port:
+        command = backtest("--ibkr", "--save-bars", str(folder / "bars"), "--out", str(folder / "first.csv"))
         surroundings = os.environ | {"IBKR_HOST": "127.0.0.1", "IBKR_PAPER_PORT": str(port)}
         done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=False)
     words = (done.stderr or done.stdout).strip().splitlines()
@@ -120,8 +117,8 @@ def bench_backtest(runs: int) -> None:
         if wrong:
             print(f"{name:<52} not measured, the bars could not be made: {wrong}")
             return
-        out = str(folder / "equity.csv")
-        show(name, backtest("--data-dir", str(folder), "--out", out), runs, BACKTEST_GOAL_SECONDS)
+        command = backtest("--data-dir", str(folder / "bars"), "--out", str(folder / "equity.csv"))
+        show(name, command, runs, BACKTEST_GOAL_SECONDS)
 
 
 def main(arguments: list[str] | None = None) -> int:
