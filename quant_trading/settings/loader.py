@@ -315,7 +315,8 @@ def _check_together(settings: Settings, layers: _Layers) -> None:
     risk = settings.risk
     for symbol, weight in weights.items():
         given = layers.given[f"strategy.weights.{symbol}"]
-        if symbol not in settings.universe:
+        # A universe of the command line narrows one run; the file's weights stay for the others.
+        if symbol not in settings.universe and settings.source("universe") != _COMMAND_LINE:
             raise given.error("is for a symbol that is not in the universe; add it to universe or take the line out")
         if abs(weight) > risk.max_position_pct:
             raise given.error(f"is above risk.max_position_pct = {risk.max_position_pct:.12g}; lower the weight or "
