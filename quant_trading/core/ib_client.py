@@ -1,0 +1,253 @@
+"""ib_async bound to one event loop, with every raw order message seen before the library rewrites it.
+
+Why a subclass of the library's classes and not its events: `Wrapper.error` marks a live order
+Cancelled for a refused cancel (161, 10147, 10148) or a mere remark (10349) and only then emits;
+`orderStatusEvent` is emitted only when the library's own copy changed; `commissionReport` turns an
+unset profit into 0.0 first. The decoder however calls the wrapper's methods by name, once per
+message. So the methods are overridden here: each first hands the untouched message to the listener
+and then lets the library do what it likes with its own copy.
+
+The library finds its loop through asyncio's thread-wide "current loop". Here the loop is given, so
+that two connections, a simulator in virtual time or a user's own loop never meet by accident.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from ib_async import IB, CommissionReport, Contract, Execution, Order, OrderState
+from ib_async.client import Client
+from ib_async.wrapper import RequestError, Wrapper
+
+from quant_trading.domain.errors import AccountRefused, UsageError
+
+__all__ = ["ORDER_MESSAGES", "BoundIB", "RawListener", "RequestError"]
+
+_log = logging.getLogger(__name__)
+
+# Ids of the messages that place, change or end orders. A read-only session refuses them at the last
+# step before the socket, where no other code path can go around it.
+ORDER_MESSAGES = {"3": "placeOrder", "4": "cancelOrder", "21": "exerciseOptions", "58": "reqGlobalCancel"}
+
+# Codes the library takes for warnings although TWS ends the request with them: without help the
+# request waits for its time-out.
+_WARNINGS_THAT_END_REQUESTS = frozenset({110, 321, 434, 10314})
+
+
+class RawListener:
+    """What a listener of raw messages may override; every method does nothing by default.
+
+    The objects are the library's own, before any change; a listener must copy what it keeps.
+    """
+
+    def on_open_order(self, contract: Contract, order: Order, state: OrderState) -> None:
+        """See one openOrder message."""
+
+    def on_completed_order(self, contract: Contract, order: Order, state: OrderState) -> None:
+        """See one completedOrder message."""
+
+    def on_order_status(
+        self, order_id: int, status: str, filled: float, remaining: float, average_price: float,
+        perm_id: int, client_id: int, why_held: str,
+    ) -> None:  # fmt: skip
+        """See one orderStatus message."""
+
+    def on_execution(self, contract: Contract, execution: Execution) -> None:
+        """See one execDetails message, live or asked for."""
+
+    def on_commission(self, report: CommissionReport) -> None:
+        """See one commissionReport message."""
+
+    def on_error(self, request_id: int, code: int, text: str) -> None:
+        """See one error message; -1 when it belongs to no request."""
+
+
+class _RawWrapper(Wrapper):
+    """The library's wrapper, with a listener in front of its own book-keeping."""
+
+    listener: RawListener = RawListener()
+    loop_of: Callable[[], asyncio.AbstractEventLoop]
+
+    def startReq(self, key: Any, contract: Any = None, container: Any = None) -> Any:  # noqa: N802
+        future: asyncio.Future[Any] = self.loop_of().create_future()
+        self._futures[key] = future
+        self._results[key] = container if container is not None else []
+        if contract:
+            self._reqId2Contract[key] = contract
+        return future
+
+    def openOrder(self, orderId: int, contract: Contract, order: Order, orderState: OrderState) -> None:  # noqa: N802, N803
+        if not order.whatIf:
+            self.listener.on_open_order(contract, order, orderState)
+        super().openOrder(orderId, contract, order, orderState)
+
+    def completedOrder(self, contract: Contract, order: Order, orderState: OrderState) -> None:  # noqa: N802, N803
+        self.listener.on_completed_order(contract, order, orderState)
+        # TWS also sends these unasked; the library then fails on a list that is not there.
+        if "completedOrders" in self._results:
+            super().completedOrder(contract, order, orderState)
+
+    def orderStatus(  # noqa: N802
+        self, orderId: int, status: str, filled: float, remaining: float, avgFillPrice: float, permId: int,  # noqa: N803
+        parentId: int, lastFillPrice: float, clientId: int, whyHeld: str, mktCapPrice: float = 0.0,  # noqa: N803
+    ) -> None:  # fmt: skip
+        self.listener.on_order_status(orderId, status, filled, remaining, avgFillPrice, permId, clientId, whyHeld)
+        if self.orderKey(clientId, orderId, permId) in self.trades:  # else the library logs an error and does nothing
+            super().orderStatus(
+                orderId, status, filled, remaining, avgFillPrice, permId, parentId, lastFillPrice, clientId, whyHeld,
+                mktCapPrice,
+            )  # fmt: skip
+
+    def execDetails(self, reqId: int, contract: Contract, execution: Execution) -> None:  # noqa: N802, N803
+        self.listener.on_execution(contract, execution)
+        super().execDetails(reqId, contract, execution)
+
+    def commissionReport(self, commissionReport: CommissionReport) -> None:  # noqa: N802, N803
+        self.listener.on_commission(commissionReport)
+        super().commissionReport(commissionReport)
+
+    def error(self, reqId: int, errorCode: int, errorString: str, advancedOrderRejectJson: str) -> None:  # noqa: N803
+        self.listener.on_error(reqId, errorCode, errorString)
+        super().error(reqId, errorCode, errorString, advancedOrderRejectJson)
+        if errorCode in _WARNINGS_THAT_END_REQUESTS and reqId in self._futures:
+            self._endReq(reqId, RequestError(reqId, errorCode, errorString), success=False)  # type: ignore[no-untyped-call]  # the library leaves it untyped
+
+
+class _FailureCounter(logging.LoggerAdapter[logging.Logger]):
+    """The decoder's logger, counting what it could not decode.
+
+    The library logs such a message and goes on as if it had never come; a fill may be in it. The
+    count sits on this session's decoder, so it is exact with several connections in one process.
+    """
+
+    count = 0
+
+    def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.count += 1
+        super().exception(msg, *args, **kwargs)
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.count += 1
+        super().error(msg, *args, **kwargs)
+
+
+class _BoundClient(Client):
+    """The library's client, sending inside its owner's loop and only what its owner may send."""
+
+    def __init__(self, wrapper: Wrapper, owner: "BoundIB") -> None:
+        super().__init__(wrapper)  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        self._owner = owner
+
+    def sendMsg(self, msg: str) -> None:  # noqa: N802
+        """Send `msg`, now or when the library's throttle of 45 a second lets it.
+
+        Raises:
+            AccountRefused: for an order message of a read-only session.
+        """
+        if self._owner.read_only and msg:
+            name = ORDER_MESSAGES.get(msg.split("\0", 1)[0])
+            if name:
+                raise AccountRefused(f"{name} was refused: this session is read-only and sends no order message")
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            # A blocking call of the library's sends before it enters the loop; its throttle must still
+            # count in this loop's time and set its timer there.
+            self._owner.call(self._send_inside(msg))
+        else:
+            super().sendMsg(msg)
+
+    async def _send_inside(self, msg: str) -> None:
+        super().sendMsg(msg)
+
+
+class BoundIB(IB):
+    """An `ib_async.IB` whose every call, blocking ones too, runs on the loop it was given.
+
+    Args:
+        loop_of: returns the loop to use; asked at every call, since a loop may be replaced between
+            two connections.
+        listener: sees raw messages first.
+        read_only: refuse every message that could touch an order.
+    """
+
+    def __init__(
+        self, loop_of: Callable[[], asyncio.AbstractEventLoop], *, listener: RawListener, read_only: bool = False
+    ) -> None:
+        super().__init__()
+        self._loop_of = loop_of
+        self.read_only = read_only
+        wrapper = _RawWrapper(self, defaults=self.wrapper.defaults)
+        wrapper.loop_of = loop_of
+        wrapper.listener = listener
+        self.wrapper = wrapper
+        self.client = _BoundClient(wrapper, self)
+        self.client.apiEnd += self.disconnectedEvent
+        self._decoder_log = _FailureCounter(logging.getLogger("ib_async.Decoder"), {})
+        self.client.decoder.logger = cast(logging.Logger, self._decoder_log)
+
+    @property
+    def undecodable_frames(self) -> int:
+        """Return how many inbound messages the library failed to decode and dropped."""
+        return self._decoder_log.count
+
+    def count_failure(self) -> None:
+        """Count a failure outside the decoder."""
+        self._decoder_log.count += 1
+
+    def call(self, awaitable: Awaitable[Any]) -> Any:
+        """Run `awaitable` to its end on this object's loop and return its result.
+
+        Raises:
+            UsageError: when called from inside a running loop, where nothing can block.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._loop_of().run_until_complete(awaitable)
+        if asyncio.iscoroutine(awaitable):
+            awaitable.close()
+        raise UsageError(
+            "a blocking IBKR call came from inside a running event loop (a notebook or a coroutine); "
+            "make it from plain code or from a thread of its own"
+        )
+
+    # What the library runs on the thread's current loop, run on ours.
+
+    def _run(self, *awaitables: Awaitable[Any]) -> Any:
+        waiting = awaitables[0] if len(awaitables) == 1 else self._gather(awaitables)
+        return self.call(self._limited(waiting))
+
+    async def _gather(self, awaitables: tuple[Awaitable[Any], ...]) -> list[Any]:
+        return list(await asyncio.gather(*awaitables))
+
+    async def _limited(self, awaitable: Awaitable[Any]) -> Any:
+        return await asyncio.wait_for(awaitable, self.RequestTimeout or None)
+
+    def run(self, *awaitables: Awaitable[Any], timeout: float | None = None) -> Any:
+        """Run the awaitables on this object's loop, at most `timeout` seconds."""
+        waiting = awaitables[0] if len(awaitables) == 1 else self._gather(awaitables)
+        return self.call(_within(waiting, timeout))
+
+    def sleep(self, secs: float = 0.02) -> bool:
+        """Let messages come in for `secs` seconds."""
+        self.call(asyncio.sleep(secs))
+        return True
+
+    def waitOnUpdate(self, timeout: float = 0) -> bool:  # noqa: N802
+        """Wait for the next packet; False after `timeout` seconds (0 = no limit) without one."""
+        try:
+            self.call(_within(cast(Awaitable[Any], self.updateEvent), timeout or None))
+        except TimeoutError:
+            return False
+        return True
+
+    def _onError(self, reqId: int, errorCode: int, errorString: str, contract: Any) -> None:  # noqa: N802, N803
+        # The library asks for the account summary after 1102 even when nobody did before.
+        if self.wrapper.acctSummary:
+            super()._onError(reqId, errorCode, errorString, contract)  # type: ignore[no-untyped-call]  # as above
+
+
+async def _within(awaitable: Awaitable[Any], seconds: float | None) -> Any:
+    return await asyncio.wait_for(awaitable, seconds)
