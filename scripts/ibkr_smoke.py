@@ -39,7 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             port=options.port,
             expected_account=options.account,
             live_accounts=(options.account,) if options.account else (),
-            live_confirmed=True,  # of no consequence here: this session refuses every order message
         )
         with account:
             _check(account, print)

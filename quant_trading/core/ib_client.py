@@ -132,12 +132,20 @@ class _FailureCounter(logging.LoggerAdapter[logging.Logger]):
         super().error(msg, *args, **kwargs)
 
 
+class _Demoted(logging.LoggerAdapter[logging.Logger]):
+    """The client's logger with failures to connect at INFO: the connection says them once, with the cure."""
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.info(msg, *args, **kwargs)
+
+
 class _BoundClient(Client):
     """The library's client, sending inside its owner's loop and only what its owner may send."""
 
     def __init__(self, wrapper: Wrapper, owner: "BoundIB") -> None:
         super().__init__(wrapper)  # type: ignore[no-untyped-call]  # the library leaves it untyped
         self._owner = owner
+        self._logger = cast(logging.Logger, _Demoted(self._logger, {}))
 
     def sendMsg(self, msg: str) -> None:  # noqa: N802
         """Send `msg`, now or when the library's throttle of 45 a second lets it.

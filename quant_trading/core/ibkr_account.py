@@ -169,14 +169,22 @@ class IBKRAccount:
             accounts,
             expected_account=self._account or self._expected_account,
             live_accounts=self._live_accounts,
-            live_confirmed=self._live_confirmed,
+            # The confirmation is for orders; a session that refuses to send any needs none.
+            live_confirmed=self._live_confirmed or self._read_only(),
             allow_port_mismatch=self._allow_port_mismatch,
         )
         return self._account
 
     # The session.
 
-    def open(self) -> None:
+    @classmethod
+    def open(cls, mode: str = "paper", **kwargs: Any) -> Self:
+        """Return a connected account; arguments and errors as in `__init__` and `connect`."""
+        account = cls(mode, **kwargs)
+        account.connect()
+        return account
+
+    def connect(self) -> None:
         """Connect, pass the account guard and load account and positions.
 
         Raises:
@@ -192,7 +200,7 @@ class IBKRAccount:
         self._pacer.reset_open()
 
     def __enter__(self) -> Self:
-        self.open()
+        self.connect()
         return self
 
     def __exit__(
@@ -202,7 +210,7 @@ class IBKRAccount:
 
     @property
     def account(self) -> str:
-        """Return the one account this session uses, empty before the first `open`."""
+        """Return the one account this session uses, empty before the first `connect`."""
         return self._account
 
     @property

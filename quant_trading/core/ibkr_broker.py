@@ -76,7 +76,7 @@ class IBKRBroker(IBKRAccount):
     """One account with its orders; arguments as in `IBKRAccount`.
 
     Order states are the ledger's, not the client library's. They outlive a lost session: after
-    `open` again, what was in doubt is compared with what TWS sends.
+    `connect` again, what was in doubt is compared with what TWS sends.
     """
 
     def __init__(self, mode: str = "paper", **kwargs: Any) -> None:
@@ -97,13 +97,13 @@ class IBKRBroker(IBKRAccount):
     def _read_only(self) -> bool:
         return False
 
-    def open(self) -> None:
+    def connect(self) -> None:
         """Connect, pass the account guard, load account, positions and the day's orders and executions."""
         self._news = asyncio.Event()  # bound to the loop of this session
         self._refresh_due = False
         self._refreshed_at = float("-inf")
         self._pulse = None
-        super().open()
+        super().connect()
 
     def accept_account(self, port: int, accounts: Sequence[str]) -> str:
         """Return the account to use and make its ledger ready: order messages follow at once."""
@@ -121,7 +121,7 @@ class IBKRBroker(IBKRAccount):
     @property
     def _book(self) -> OrderLedger:
         if self._ledger is None:
-            raise ConnectionLost("the broker was never connected; open it first")
+            raise ConnectionLost("the broker was never connected; call connect() first")
         return self._ledger
 
     # Orders.
