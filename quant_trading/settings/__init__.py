@@ -3,10 +3,9 @@
 from quant_trading.settings.banner import banner, mask_account
 from quant_trading.settings.choice import build_active, build_chosen, build_static
 from quant_trading.settings.loader import ENV_NAMES, load_settings
-from quant_trading.settings.model import BAR_SIZES, DEFAULT_UNIVERSE, Settings
+from quant_trading.settings.model import DEFAULT_UNIVERSE, Settings
 
 __all__ = [
-    "BAR_SIZES",
     "DEFAULT_UNIVERSE",
     "ENV_NAMES",
     "Settings",

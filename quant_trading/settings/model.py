@@ -10,27 +10,23 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
+from quant_trading.domain.bar_sizes import parse_bar_size, parse_duration
+from quant_trading.domain.errors import UsageError
 from quant_trading.domain.limits import Limits
 from quant_trading.settings.scalars import Within, one_of, to_flag, to_free, to_number, to_text, to_whole
 
-__all__ = ["BAR_SIZES", "DEFAULT_UNIVERSE", "ActiveStrategy", "Backtest", "Ibkr", "Live", "ParamValue", "Paths",
+__all__ = ["DEFAULT_UNIVERSE", "ActiveStrategy", "Backtest", "Ibkr", "Live", "ParamValue", "Paths",
            "Risk", "Settings", "StrategyChoice"]  # fmt: skip
 
 DEFAULT_UNIVERSE = (
     "AAPL", "MSFT", "NVDA", "AMZN", "GOOGL", "META", "TSLA", "JPM", "XOM", "UNH",
     "JNJ", "PG", "HD", "KO", "DIS", "SPY", "QQQ", "IWM", "TLT", "GLD",
 )  # fmt: skip
-# The bar sizes IBKR serves, in its own words.
-BAR_SIZES = (
-    "1 secs", "5 secs", "10 secs", "15 secs", "30 secs", "1 min", "2 mins", "3 mins", "5 mins", "10 mins", "15 mins",
-    "20 mins", "30 mins", "1 hour", "2 hours", "3 hours", "4 hours", "8 hours", "1 day", "1 week", "1 month",
-)  # fmt: skip
 _MAX_SYMBOLS = 500
 _SYMBOL = re.compile(r"[A-Z0-9.-]{1,12}")
 _ACCOUNT = re.compile(r"[A-Z0-9]{3,20}")
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
-_DURATION = re.compile(r"[1-9][0-9]{0,4} [SDWMY]")
 
 ParamValue = bool | int | float | str
 
@@ -88,10 +84,17 @@ def _check_name(value: object) -> str:
 
 
 def _check_duration(value: object) -> str:
-    text = to_text(value)
-    if not _DURATION.fullmatch(text):
-        raise ValueError('is not a duration; write a number and S, D, W, M or Y, such as "30 D", "6 M" or "1 Y"')
-    return text
+    try:
+        return parse_duration(to_text(value)).words
+    except UsageError as error:
+        raise ValueError(f"is refused: {error}") from None
+
+
+def _check_bar_size(value: object) -> str:
+    try:
+        return parse_bar_size(to_text(value)).words
+    except UsageError as error:
+        raise ValueError(f"is refused: {error}") from None
 
 
 def _to_path(value: object, info: ValidationInfo) -> Path:
@@ -232,7 +235,7 @@ class Backtest(_Section):
     ] = "next_open"
     accounting: Annotated[Literal["shares", "weights"], BeforeValidator(one_of("shares", "weights"))] = "shares"
     duration: Annotated[str, BeforeValidator(_check_duration)] = "1 Y"
-    bar_size: Annotated[str, BeforeValidator(one_of(*BAR_SIZES))] = "1 day"
+    bar_size: Annotated[str, BeforeValidator(_check_bar_size)] = "1 day"
 
 
 class Live(_Section):

@@ -65,6 +65,13 @@ def test_the_shipped_files_load_and_say_the_same_as_the_defaults() -> None:
     assert dict(s.active_strategy.params) == {"timeframe": 5}
 
 
+def test_the_live_example_loads_and_allows_no_account_yet() -> None:
+    s = load_settings(Path("configs/live.example.yaml"), environ={}, root=REPOSITORY)
+    assert s.ibkr.live_accounts == ()
+    assert s.risk.max_position_pct < 0.2
+    assert s.ibkr.order_type == "limit"
+
+
 def test_the_shipped_env_example_loads_after_copying(tmp_path: Path) -> None:
     write(tmp_path, "")
     write(tmp_path, (REPOSITORY / ".env.example").read_text(), ".env")
@@ -207,8 +214,8 @@ REFUSED = [
      " limit"),
     ("backtest: {cost_bps: -1}", "backtest.cost_bps = -1 is not within [0, 1000] (line 1)"),
     ("backtest: {duration: 1 year}",
-     'backtest.duration = 1 year is not a duration; write a number and S, D, W, M or Y, such as "30 D", "6 M" or "1 Y"'
-     " (line 1)"),
+     "backtest.duration = 1 year is refused: duration '1 year' is not a number and a unit of IBKR's: 1..86400 S (seconds)"
+     ', 1..365 D (days), 1..52 W (weeks), 1..12 M (months), 1..68 Y (years); write for example "1 Y" (line 1)'),
     ("paths: {logs: ~/logs}",
      "paths.logs = ~/logs begins with ~, which is not expanded here; write the full path or one below the checkout"
      " (line 1)"),
@@ -248,6 +255,17 @@ def test_words_that_yaml_reads_as_something_else_stay_symbols(tmp_path: Path) ->
     assert dict(s.strategy.weights) == {"ON": 0.2}
 
 
+def test_durations_and_bar_sizes_are_kept_in_ibkr_s_words(tmp_path: Path) -> None:
+    write(tmp_path, "backtest: {duration: 6M, bar_size: 5m}")
+    s = load(tmp_path)
+    assert (s.backtest.duration, s.backtest.bar_size) == ("6 M", "5 mins")
+
+
+def test_a_universe_of_the_command_line_leaves_the_file_s_weights_alone(tmp_path: Path) -> None:
+    write(tmp_path, "strategy: {weights: {SPY: 0.1}}")
+    assert load(tmp_path, overrides={"universe": ["AAPL"]}).universe == ("AAPL",)
+
+
 def test_numbers_are_read_where_a_number_is_wanted(tmp_path: Path) -> None:
     write(tmp_path, "backtest: {initial_capital: 1e5, cost_bps: 5}\nlive: {history_days: 2e1}\nibkr: {port: +4002}")
     s = load(tmp_path)
@@ -280,7 +298,9 @@ def test_errors_of_the_command_line_name_it(tmp_path: Path) -> None:
     write(tmp_path, "")
     with pytest.raises(ConfigError, match=r"^command line: backtest.cost_bps = -5.0 is not within \[0, 1000\]$"):
         load(tmp_path, overrides={"backtest.cost_bps": -5.0})
-    with pytest.raises(ConfigError, match=r"^command line: backtest.bar_size = 7 mins is not one of .*did you mean"):
+    with pytest.raises(
+        ConfigError, match=r"^command line: backtest.bar_size = 7 mins is refused: .* none of IBKR's: 1 secs, "
+    ):
         load(tmp_path, overrides={"backtest.bar_size": "7 mins"})
     with pytest.raises(ConfigError, match=r"^command line: backtest.cost is unknown"):
         load(tmp_path, overrides={"backtest.cost": 1})
