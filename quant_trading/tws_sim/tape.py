@@ -12,10 +12,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BarSize", "Contract", "Quote", "Tape", "TapeBars", "What"]
+__all__ = ["BarSize", "Contract", "Quote", "SourceError", "Tape", "TapeBars", "What"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+
+class SourceError(ValueError):
+    """A source of bars cannot be used; the message is one line that names it and the cure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class BarSize:
 
     Attributes:
         text: TWS's words, "5 mins".
-        unit: "second" (`count` seconds of wall time, aligned to the session open), "day", "week" or "month".
+        unit: "second" (`count` seconds, aligned to the exchange's wall clock and cut by the session: hourly
+            bars begin 09:30, 10:00, 11:00), "day", "week" or "month".
         count: how many units.
     """
 
@@ -76,7 +81,8 @@ class TapeBars:
     """Bars of one contract, one array per column, rising in time.
 
     Attributes:
-        start_ns: int64[T], UTC ns, start of each bar (day bars: midnight UTC of the session date).
+        start_ns: int64[T], UTC ns, start of each bar. Day bars: midnight UTC of the session date; weeks and
+            months: of their last session so far, as TWS dates them (stoqey/ibkr issue 149).
         open, high, low, close: float64[T], on the tick grid.
         volume: float64[T], shares; -1 for quotes.
         wap: float64[T], volume-weighted price; -1 for quotes.
@@ -103,8 +109,10 @@ class Quote:
     Attributes:
         bid, ask, last: prices on the tick grid; last is the latest trade at or before the moment.
         bid_size, ask_size, last_size: shares.
-        open, high, low, volume: of the running session so far (None/0 before its first trade).
-        previous_close: close of the last completed session, None on the first day.
+        open, high, low, volume: of today's session so far, kept until midnight in New York; None/0 before its
+            first trade and on days without a session.
+        previous_close: close of the session before that one (before the open: of the last session), None on
+            the first day.
         is_open: True within regular hours with trading going on.
     """
 

@@ -1,0 +1,80 @@
+"""Building larger bars from smaller ones as IBKR does, and the small tools for columns of bars.
+
+Measured on bars IBKR served (21,557 of 21,557 five-minute bars in nine symbols): a larger bar is made of the
+smaller bars with volume alone; only when none has volume is it flat at the previous close, volume 0.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
+
+__all__ = ["aggregate", "concat", "group_starts", "no_bars", "rows", "typical_price"]
+
+_COLUMNS = ("start_ns", "open", "high", "low", "close", "volume", "wap", "count")
+
+
+def rows(bars: TapeBars, index: slice | IntArray | npt.NDArray[np.bool_]) -> TapeBars:
+    """Return the rows of `bars` that `index` selects."""
+    return TapeBars(*(getattr(bars, name)[index] for name in _COLUMNS))
+
+
+def concat(parts: Sequence[TapeBars]) -> TapeBars:
+    """Return the parts one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return no_bars()
+    return TapeBars(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+
+
+def no_bars() -> TapeBars:
+    """Return bars without a row."""
+    ints, floats = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
+    return TapeBars(ints, floats, floats, floats, floats, floats, floats, ints)
+
+
+def typical_price(open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArray:
+    """Return the mean of the four prices: the volume-weighted price of a bar of which no more is known."""
+    return (open_ + high + low + close) / 4.0
+
+
+def group_starts(group: IntArray) -> IntArray:
+    """Return the row at which each run of equal values begins."""
+    if len(group) == 0:
+        return np.empty(0, dtype=np.int64)
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.flatnonzero(np.diff(group)) + 1])
+
+
+def aggregate(bars: TapeBars, group: IntArray) -> TapeBars:
+    """Return one bar for each run of equal values in `group`, stamped by the first bar of the run.
+
+    Args:
+        bars: T bars in rising time.
+        group: int64[T], rising.
+    """
+    if len(bars) == 0:
+        return bars
+    first = group_starts(group)
+    traded = bars.volume > 0
+    has_trade = np.logical_or.reduceat(traded, first)
+    # Runs without a trade keep all their (flat) rows; the others keep the rows with volume.
+    keep = traded | ~np.repeat(has_trade, np.diff(np.append(first, len(group))))
+    kept = rows(bars, keep)
+    begin = group_starts(group[keep])
+    last = np.append(begin[1:], len(kept)) - 1
+    volume = np.add.reduceat(kept.volume, begin)
+    turnover = np.add.reduceat(kept.volume * kept.wap, begin)
+    close = kept.close[last]
+    return TapeBars(
+        start_ns=bars.start_ns[first],
+        open=kept.open[begin],
+        high=np.maximum.reduceat(kept.high, begin),
+        low=np.minimum.reduceat(kept.low, begin),
+        close=close,
+        volume=volume,
+        wap=np.where(volume > 0, turnover / np.where(volume > 0, volume, 1.0), close),
+        count=np.add.reduceat(kept.count, begin),
+    )

@@ -1,0 +1,302 @@
+"""Answers to history requests, apart from the wire: words in, formatted rows or an error code out.
+
+Documented: sizes, durations, end times, day bars always dated yyyyMMdd, the partial bar of a running session,
+the error codes. Reported: weeks and months dated by their last session. Assumed: seconds are counted in
+trading time; "1 Y" reaches back to the day after the same date a year ago; wording of rarer errors.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+
+from quant_trading.refdata.sessions import SessionRangeError, at, exchange_date, session_on
+from quant_trading.tws_sim.barsize import DAY, LEGAL_SIZES_TEXT, parse_bar_size
+from quant_trading.tws_sim.request_text import (
+    BAD_END_TEXT,
+    Duration,
+    format_head,
+    format_moment,
+    parse_duration,
+    parse_end,
+)
+from quant_trading.tws_sim.tape import BarSize, Contract, Tape, TapeBars, What
+
+__all__ = [
+    "HistoryAnswer",
+    "HistoryError",
+    "HistoryRequest",
+    "HistoryRow",
+    "head_timestamp",
+    "running_bar",
+    "serve_history",
+]
+
+_SECOND_NS = 1_000_000_000
+_HOUR_NS = 3600 * _SECOND_NS
+_MAX_SECONDS, _MAX_SECONDS_OF_1S_BARS, _MAX_DAYS, _MAX_WEEKS, _MAX_MONTHS, _MAX_YEARS = 86_400, 2_000, 365, 52, 12, 68
+# The smallest bars IBKR's table of durations offers with each unit, in seconds.
+_SMALLEST_BARS = {"S": 1, "D": 5, "W": 10, "M": 30, "Y": 60}
+_UPDATING = (What.TRADES, What.MIDPOINT, What.BID, What.ASK)
+# Words TWS knows which no stock has data for.
+_OTHER_WHATS = (
+    "SCHEDULE", "HISTORICAL_VOLATILITY", "OPTION_IMPLIED_VOLATILITY", "FEE_RATE",
+    "YIELD_BID", "YIELD_ASK", "YIELD_BID_ASK", "YIELD_LAST",
+)  # fmt: skip
+_HMDS = "Historical Market Data Service error message:"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRequest:
+    """One reqHistoricalData, in the client's words; the contract is already resolved."""
+
+    contract: Contract
+    end_text: str
+    duration_text: str
+    size_text: str
+    what_text: str
+    use_rth: bool
+    format_date: int = 1
+    keep_up_to_date: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One bar as TWS sends it: volume, wap and count are -1 on quote bars, volume is whole shares."""
+
+    date: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    wap: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryAnswer:
+    """The bars of a request and the span they were asked for, in the request's date format."""
+
+    start_text: str
+    end_text: str
+    rows: tuple[HistoryRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryError:
+    """Why a request is refused: TWS's code and words."""
+
+    code: int
+    text: str
+
+
+def serve_history(tape: Tape, request: HistoryRequest, now_ns: int) -> HistoryAnswer | HistoryError:
+    """Return the bars of a request made at the simulated `now_ns`; an empty end or a later one means now."""
+    parsed = _parse(request)
+    if isinstance(parsed, HistoryError):
+        return parsed
+    size, duration, what = parsed
+    end_ns = parse_end(request.end_text, now_ns)
+    if end_ns is None:
+        return HistoryError(10314, BAD_END_TEXT)
+    try:
+        start_ns = _start_of(duration, size, end_ns, request.use_rth)
+        shown_end = min(end_ns, now_ns)
+        bars = tape.bars(request.contract, size, what, start_ns, shown_end, request.use_rth)
+    except SessionRangeError:
+        bars = None
+    if bars is None or len(bars) == 0:
+        return HistoryError(162, _no_data(request.contract, what))
+    zone = request.contract.time_zone_id
+    shown_start = start_ns if size.unit == "second" else at(_utc_date(start_ns), "00:00")
+    return HistoryAnswer(
+        start_text=format_moment(shown_start, request.format_date, zone),
+        end_text=format_moment(end_ns, request.format_date, zone),
+        rows=_rows(bars, size, request.format_date, zone),
+    )
+
+
+def running_bar(tape: Tape, request: HistoryRequest, now_ns: int) -> HistoryRow | None:
+    """Return the newest bar of a kept-up-to-date request as of `now_ns`, None when nothing trades.
+
+    After a bar has ended, its last state is what a call at its end returns; the next bar begins with its
+    first second.
+    """
+    parsed = _parse(request)
+    if isinstance(parsed, HistoryError):
+        return None
+    size, _, what = parsed
+    back_ns = max(size.count * _SECOND_NS, _HOUR_NS) if size.unit == "second" else 40 * 24 * _HOUR_NS
+    bars = tape.bars(request.contract, size, what, now_ns - back_ns, now_ns, request.use_rth)
+    if bars is None or len(bars) == 0:
+        return None
+    last = len(bars) - 1
+    return _row(bars, last, size, request.format_date, request.contract.time_zone_id)
+
+
+def head_timestamp(
+    tape: Tape, contract: Contract, what_text: str, use_rth: bool, format_date: int
+) -> str | HistoryError:
+    """Return the earliest moment of data: "yyyymmdd-hh:mm:ss" in UTC, or epoch seconds for format 2."""
+    what = _what(what_text)
+    if isinstance(what, HistoryError):
+        return what
+    head_ns = tape.head_ns(contract, what)
+    if head_ns is None:
+        return HistoryError(162, f"{_HMDS}No head time stamp")
+    if not use_rth and tape.bars(contract, DAY, what, 0, head_ns, False):
+        head_ns = at(exchange_date(head_ns), "04:00")
+    return format_head(head_ns, format_date)
+
+
+def _parse(request: HistoryRequest) -> tuple[BarSize, Duration, What] | HistoryError:
+    """Return what the words of a request mean, or the error TWS answers them with."""
+    size = parse_bar_size(request.size_text)
+    if size is None:
+        return _invalid(f"Historical data bar size setting is invalid. Legal ones are: {LEGAL_SIZES_TEXT}")
+    duration = parse_duration(request.duration_text)
+    if duration is None:
+        return _invalid(
+            f"Historical data query duration {request.duration_text!r} is invalid. "
+            "Format is integer SPACE unit (S|D|W|M|Y)"
+        )
+    what = _what(request.what_text)
+    if isinstance(what, HistoryError):
+        return what
+    if request.format_date not in (1, 2, 3):
+        return _invalid(f"Historical data date format {request.format_date} is invalid. Legal ones are: 1, 2, 3")
+    refused = _refused_combination(request, size, duration, what)
+    return refused or (size, duration, what)
+
+
+def _what(text: str) -> What | HistoryError:
+    words = text.strip().upper()
+    if words in What.__members__:
+        return What[words]
+    if words == "AGGTRADES":
+        return HistoryError(10299, "Expected what to show is TRADES, please use that instead of AGGTRADES.")
+    if words in _OTHER_WHATS:
+        return HistoryError(162, f"{_HMDS}No data of type {words} is available for this contract")
+    legal = ", ".join(what.value for what in What)
+    return _invalid(f"Historical data what to show {text!r} is invalid. Legal ones are: {legal}")
+
+
+def _refused_combination(request: HistoryRequest, size: BarSize, duration: Duration, what: What) -> HistoryError | None:
+    count, unit = duration.count, duration.unit
+    if unit == "S" and count > _MAX_SECONDS:
+        return _invalid("Historical data requests for durations longer than 86400 seconds must be made in days.")
+    if unit == "D" and count > _MAX_DAYS:
+        return _invalid("Historical data requests for durations longer than 365 days must be made in years.")
+    if unit == "W" and count > _MAX_WEEKS:
+        return _invalid("Historical data requests for durations longer than 52 weeks must be made in years.")
+    if unit == "M" and count > _MAX_MONTHS:
+        return _invalid("Historical data requests for durations longer than 12 months must be made in years.")
+    if unit == "Y" and count > _MAX_YEARS:
+        return _invalid(f"Historical data requests for durations longer than {_MAX_YEARS} years are not supported.")
+    if size.unit == "second":
+        too_fine = size.count < _SMALLEST_BARS[unit]
+        if too_fine or (size.count == 1 and count > _MAX_SECONDS_OF_1S_BARS):
+            return HistoryError(162, f"{_HMDS}Time length exceed max.")
+    ended = bool(request.end_text.strip())
+    if what is What.ADJUSTED_LAST and ended:
+        return _invalid("End date not supported with adjusted last")
+    if request.keep_up_to_date:
+        if ended:
+            return _invalid("End date not supported with keep up to date")
+        if what not in _UPDATING:
+            return _invalid(f"Keep up to date is not supported with {what.value}")
+        if size.unit == "second" and size.count < 5:
+            return _invalid("Keep up to date requires a bar size of 5 secs or more")
+    return None
+
+
+def _invalid(cause: str) -> HistoryError:
+    return HistoryError(321, f"Error validating request.-'bN' : cause - {cause}")
+
+
+def _no_data(contract: Contract, what: What) -> str:
+    words = {What.TRADES: "Trades", What.MIDPOINT: "Midpoint", What.BID: "Bid", What.ASK: "Ask"}
+    shown = words.get(what, "Bid_Ask" if what is What.BID_ASK else "Adjusted_Last")
+    return f"{_HMDS}HMDS query returned no data: {contract.symbol}@{contract.exchange} {shown}"
+
+
+def _start_of(duration: Duration, size: BarSize, end_ns: int, use_rth: bool) -> int:
+    """Return from when on bars are shown: for day bars a midnight in UTC, as their stamps are."""
+    if duration.unit == "S" and size.unit == "second":
+        return _seconds_back(duration.count, end_ns, use_rth)
+    anchor = _latest_begun(end_ns, use_rth)
+    if duration.unit in "SD":
+        days = duration.count if duration.unit == "D" else 1
+        first = anchor
+        for _ in range(days - 1):
+            first = _session_day_at_or_before(first - timedelta(days=1))
+    else:
+        first = duration.before(anchor) + timedelta(days=1)
+    if size.unit == "second":
+        return at(first, "00:00")
+    return (first - date(1970, 1, 1)).days * 24 * _HOUR_NS
+
+
+def _utc_date(ns: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=ns // (24 * _HOUR_NS))
+
+
+def _span(day: date, use_rth: bool) -> tuple[int, int]:
+    """Return when trading on a session day begins and ends."""
+    session = session_on(day)
+    assert session is not None
+    if use_rth:
+        return session.open_ns, session.close_ns
+    return at(day, "04:00"), session.close_ns + 4 * _HOUR_NS
+
+
+def _latest_begun(ns: int, use_rth: bool) -> date:
+    """Return the day of the latest session whose trading began before `ns`."""
+    day = _session_day_at_or_before(exchange_date(ns))
+    while _span(day, use_rth)[0] >= ns:
+        day = _session_day_at_or_before(day - timedelta(days=1))
+    return day
+
+
+def _session_day_at_or_before(day: date) -> date:
+    while session_on(day) is None:
+        day -= timedelta(days=1)
+    return day
+
+
+def _seconds_back(seconds: int, end_ns: int, use_rth: bool) -> int:
+    """Return the moment from which `seconds` of trading time lead up to `end_ns`."""
+    left = seconds * _SECOND_NS
+    day = _latest_begun(end_ns, use_rth)
+    while True:
+        begins, ends = _span(day, use_rth)
+        until = min(ends, end_ns)
+        if until - begins >= left:
+            return until - left
+        left -= until - begins
+        day = _session_day_at_or_before(day - timedelta(days=1))
+
+
+def _rows(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> tuple[HistoryRow, ...]:
+    dates = _dates(bars, size, format_date, zone)
+    # A mean has more digits than anybody sends.
+    wap = np.round(bars.wap, 6)
+    columns = (bars.open, bars.high, bars.low, bars.close, bars.volume.astype(np.int64), wap, bars.count)
+    return tuple(HistoryRow(*row) for row in zip(dates, *(column.tolist() for column in columns), strict=True))
+
+
+def _row(bars: TapeBars, index: int, size: BarSize, format_date: int, zone: str) -> HistoryRow:
+    one = slice(index, index + 1)
+    cut = TapeBars(
+        bars.start_ns[one], bars.open[one], bars.high[one], bars.low[one],
+        bars.close[one], bars.volume[one], bars.wap[one], bars.count[one],
+    )  # fmt: skip
+    return _rows(cut, size, format_date, zone)[0]
+
+
+def _dates(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> list[str]:
+    if size.unit != "second":
+        days = (bars.start_ns // (24 * _HOUR_NS)).astype("datetime64[D]")
+        return [text.replace("-", "") for text in np.datetime_as_string(days).tolist()]
+    return [format_moment(stamp, format_date, zone) for stamp in bars.start_ns.tolist()]

@@ -1,0 +1,157 @@
+"""One contract's bars in a native size, and every finer moment derived from them.
+
+A series knows its sessions (`days`) and the `blocks` they consist of: minutes in the built-in market, the bars
+of the file in a replay. What is finer than a block is refined from it second by second; all trades of a second
+happen at its stamp, so the second is the resolution of the tape.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
+from quant_trading.tws_sim.noise import keys_at, mix
+from quant_trading.tws_sim.refine import refine
+from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
+
+__all__ = ["DAY_SECONDS", "SECOND_NS", "Series", "spread_ticks"]
+
+SECOND_NS = 1_000_000_000
+DAY_SECONDS = 86_400
+_STREAM_SECONDS = 77
+
+# A contract's seconds of one block: a minute is 60 rows, an hour 3600, so a few megabytes in all.
+_CACHED_BLOCKS, _CACHED_DAYS = 64, 32
+
+
+def spread_ticks(reference: FloatArray, spread_bps: float, scale: int) -> IntArray:
+    """Return the synthetic bid-ask spread in ticks: `spread_bps` of the reference price, one tick at least."""
+    return np.maximum(1, np.rint(reference * scale * spread_bps / 10_000)).astype(np.int64)
+
+
+class Series:
+    """The bars of one contract in one native size.
+
+    Attributes:
+        days: one regular-hours bar per session, stamped midnight UTC of the session date.
+        open_ns, close_ns: int64[T], the regular session of each day.
+        midnight_ns: int64[T], midnight in New York of each day.
+        block_seconds: length of a block; the last of a session may be cut short by the close.
+        finest_seconds: the smallest bar size a client is served; one day means daily bars only.
+        spread: int64[T], bid-ask spread in ticks on each day.
+        scale: ticks per unit of currency.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: int,
+        days: TapeBars,
+        open_ns: IntArray,
+        close_ns: IntArray,
+        block_seconds: int,
+        finest_seconds: int,
+        spread: IntArray,
+        scale: int,
+        load_blocks: Callable[[int, int, bool], TapeBars],
+        load_all_hours: Callable[[int, int], TapeBars] | None = None,
+    ) -> None:
+        self.key = key
+        self.days = days
+        self.open_ns = open_ns
+        self.close_ns = close_ns
+        # 09:30 minus nine and a half hours: clocks change on Sundays, never between midnight and a session's open.
+        self.midnight_ns = open_ns - 34_200 * SECOND_NS
+        self.block_seconds = block_seconds
+        self.finest_seconds = finest_seconds
+        self.spread = spread
+        self.scale = scale
+        self._load_blocks = load_blocks
+        self._load_all_hours = load_all_hours
+        self._day_blocks = lru_cache(maxsize=_CACHED_DAYS)(self._load_day)
+        self._seconds_of_block = lru_cache(maxsize=_CACHED_BLOCKS)(self._refine_block)
+
+    def day_span(self, use_rth: bool) -> tuple[IntArray, IntArray]:
+        """Return the start and the end of trading of each day, int64[T] each."""
+        if use_rth:
+            return self.open_ns, self.close_ns
+        return self.midnight_ns + 4 * 3600 * SECOND_NS, self.close_ns + 4 * 3600 * SECOND_NS
+
+    def blocks(self, first: int, last: int, use_rth: bool) -> TapeBars:
+        """Return the blocks of the days first <= day < last."""
+        if last <= first:
+            return no_bars()
+        return self._day_blocks(first, use_rth) if last - first == 1 else self._load_blocks(first, last, use_rth)
+
+    def all_hours_days(self, first: int, last: int) -> TapeBars:
+        """Return daily bars that include the hours before the open and after the close, where there are any."""
+        if self._load_all_hours is None:
+            return rows(self.days, slice(first, last))
+        return self._load_all_hours(first, last)
+
+    def block_lengths(self, day: int, blocks: TapeBars) -> IntArray:
+        """Return the seconds each block of the day lasts."""
+        to_close = (self.close_ns[day] - blocks.start_ns) // SECOND_NS
+        inside = (to_close > 0) & (blocks.start_ns >= self.open_ns[day])
+        return np.where(inside, np.minimum(self.block_seconds, to_close), self.block_seconds)
+
+    def seconds(self, day: int, block: int, use_rth: bool) -> TapeBars:
+        """Return the seconds of one block of the day."""
+        return self._seconds_of_block(day, block, use_rth)
+
+    def seconds_between(self, day: int, start_ns: int, end_ns: int, use_rth: bool) -> TapeBars:
+        """Return the seconds of the day with start_ns <= stamp < end_ns."""
+        blocks = self.blocks(day, day + 1, use_rth)
+        ends = blocks.start_ns + self.block_lengths(day, blocks) * SECOND_NS
+        wanted = np.flatnonzero((ends > start_ns) & (blocks.start_ns < end_ns))
+        if len(wanted) == 0:
+            return no_bars()
+        found = self._refine(day, blocks, wanted)
+        return rows(found, (found.start_ns >= start_ns) & (found.start_ns < end_ns))
+
+    def blocks_until(self, first: int, last: int, end_ns: int, use_rth: bool) -> TapeBars:
+        """Return the blocks of the days that began before `end_ns`, the running one as far as it has got."""
+        blocks = self.blocks(first, last, use_rth)
+        blocks = rows(blocks, slice(0, int(np.searchsorted(blocks.start_ns, end_ns))))
+        if len(blocks) == 0:
+            return blocks
+        day = self.day_of(int(blocks.start_ns[-1]))
+        ordinal = len(blocks) - 1 - int(np.searchsorted(blocks.start_ns, self.midnight_ns[day]))
+        tail = rows(blocks, slice(len(blocks) - 1, None))
+        if int(tail.start_ns[0]) + int(self.block_lengths(day, tail)[0]) * SECOND_NS <= end_ns:
+            return blocks
+        seconds = self.seconds(day, ordinal, use_rth)
+        seconds = rows(seconds, seconds.start_ns < end_ns)
+        running = aggregate(seconds, np.zeros(len(seconds), dtype=np.int64))
+        return concat([rows(blocks, slice(0, len(blocks) - 1)), running])
+
+    def day_of(self, ns: int) -> int:
+        """Return the day whose New York midnight is the latest at or before `ns`, -1 before the first."""
+        return int(np.searchsorted(self.midnight_ns, ns, side="right")) - 1
+
+    def _load_day(self, day: int, use_rth: bool) -> TapeBars:
+        return self._load_blocks(day, day + 1, use_rth)
+
+    def _refine_block(self, day: int, block: int, use_rth: bool) -> TapeBars:
+        return self._refine(day, self.blocks(day, day + 1, use_rth), np.array([block], dtype=np.int64))
+
+    def _refine(self, day: int, blocks: TapeBars, wanted: IntArray) -> TapeBars:
+        """Return the seconds of the blocks numbered `wanted`, in rising time."""
+        before = np.concatenate([blocks.open[:1], blocks.close[:-1]])[wanted]
+        lengths = self.block_lengths(day, blocks)[wanted]
+        parents = rows(blocks, wanted)
+        keys = keys_at(mix(self.key, _STREAM_SECONDS), parents.start_ns // SECOND_NS)
+        opens: npt.NDArray[np.bool_] = parents.start_ns == self.open_ns[day]
+        parts = []
+        for length in np.unique(lengths).tolist():
+            same = lengths == length
+            weights = np.full(length, 1.0 / length)
+            parts.append(
+                refine(rows(parents, same), length, 1, keys[same], weights, before[same], opens[same], self.scale)
+            )
+        if len(parts) == 1:
+            return parts[0]
+        merged = concat(parts)
+        return rows(merged, np.argsort(merged.start_ns, kind="stable"))
