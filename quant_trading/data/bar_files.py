@@ -131,7 +131,8 @@ class BarFile:
             if bad.any():
                 i = int(np.argmax(bad))
                 floor = "0 or more" if name == "volume" else "above 0"
-                self._refuse(rows[i], whose, f"{name} = {values[i]} is not {floor}")
+                fault = f"{name} is missing or NaN" if np.isnan(values[i]) else f"{name} = {values[i]} is not {floor}"
+                self._refuse(rows[i], whose, fault)
         bad = numbers["high"] < numbers["low"]
         if bad.any():
             i = int(np.argmax(bad))

@@ -97,7 +97,7 @@ def test_with_costs_the_formula_equals_the_formula(signal, lag):
         assert value == pytest.approx(expected["empyrical"][name], rel=1e-9), name
     # The golden mean has one row fewer than the run: the first bar, on which nothing is traded.
     mean = float(np.mean(result.ledger.turnover[1:]))
-    assert mean == pytest.approx(summary()["cases"][case]["mean_daily_turnover_targets"], rel=1e-3)
+    assert mean == pytest.approx(summary()["cases"][case]["mean_daily_turnover_targets"], rel=1e-9)
 
 
 @pytest.mark.parametrize("signal", STRATEGIES)
@@ -115,20 +115,21 @@ def test_fractional_shares_without_costs_equal_the_engines_that_hold_shares(sign
 @pytest.mark.parametrize("signal", STRATEGIES)
 def test_fractional_shares_with_costs_stay_as_near_to_bt_as_bt_to_vectorbt(signal, lag, rows):
     # bt takes the commission out of what it allocates and vectorbt sells before it buys; we size before costs.
-    # They differ from each other by up to 0.08 %, and we from bt by less than that.
+    # They differ from each other by up to 0.08 %; we differ from bt by 0.02-0.03 % (measured), 0.04 % is allowed.
     # lag1 in both engines sizes on the close that fills, so the targets are moved down one row here.
     case = f"{signal}_{lag}_5bps"
     target = STRATEGIES[signal].target(STRATEGIES[signal].signal(panel()), Limits())
     moved = np.vstack([np.zeros((rows, target.shape[1])), target[: len(target) - rows]])
     terms = Terms(SAME_CLOSE, 1_000_000.0, 5e-4, 0.0, whole_shares=False, close_last=False)
     book = account_shares(panel().open, panel().close, moved, terms)
-    assert furthest(book.equity, case, "bt") < 8e-4
+    assert furthest(book.equity, case, "bt") < 4e-4
     assert furthest(book.equity, case, "bt") > 1e-9  # or the costs were not charged
 
 
 @pytest.mark.parametrize("signal", STRATEGIES)
 def test_whole_shares_stay_near_fractional_ones(signal):
-    # At a million, a position of 100,000 and prices below 1,000, rounding moves a position by at most 0.5 %.
+    # At a million, a position of 100,000 and prices below 1,000, rounding moves a position by at most 0.5 %,
+    # and either way: 0.01 % of equity (measured).
     whole = run(signal, "lag0", 0.0, Accounting.SHARES, whole_shares=True)
     assert np.array_equal(whole.ledger.holdings, np.round(whole.ledger.holdings))
-    assert furthest(whole.equity, f"{signal}_lag0_0bps", "bt") < 5e-3
+    assert furthest(whole.equity, f"{signal}_lag0_0bps", "bt") < 3e-4
