@@ -1,0 +1,87 @@
+"""The error codes TWS answers with, and the words it uses.
+
+Each row says how sure we are of its text: documented (IBKR's message-code page), reported (seen in
+captures or public threads), assumed. Placeholders are filled by `error_text`.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["ERRORS", "ErrorText", "RequestRefused", "error_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorText:
+    """One row: the text with placeholders, and where it comes from."""
+
+    text: str
+    source: str
+
+
+class RequestRefused(Exception):
+    """A request cannot be served; the session answers with this code and text.
+
+    Attributes:
+        code, text: as sent to the client.
+        req_id: the id the error carries; None leaves it to the session, which knows the request.
+    """
+
+    def __init__(self, code: int, req_id: int | None = None, **parts: object) -> None:
+        self.code = code
+        self.text = error_text(code, **parts)
+        self.req_id = req_id
+        super().__init__(f"{code}: {self.text}")
+
+
+ERRORS: dict[int, ErrorText] = {
+    103: ErrorText("Duplicate order id", "documented"),
+    104: ErrorText("Cannot modify a filled order.", "documented"),
+    105: ErrorText("Order being modified does not match original order.", "documented"),
+    107: ErrorText("Cannot transmit incomplete order.", "documented"),
+    110: ErrorText("The price does not conform to the minimum price variation for this contract.", "documented"),
+    161: ErrorText(
+        "Cancel attempted when order is not in a cancellable state.  Order permId = {perm_id}", "documented"
+    ),
+    162: ErrorText("Historical Market Data Service error message:{cause}", "documented"),
+    200: ErrorText("No security definition has been found for the request", "documented"),
+    201: ErrorText("Order rejected - reason:{reason}", "documented"),
+    202: ErrorText("Order Canceled - reason:{reason}", "documented"),
+    300: ErrorText("Can't find EId with tickerId:{ticker}", "documented"),
+    320: ErrorText("Error reading request. {cause}", "documented"),
+    321: ErrorText("Error validating request.-'{tag}' : cause - {cause}", "documented"),
+    322: ErrorText("Error processing request.-'{tag}' : cause - {cause}", "documented"),
+    326: ErrorText(
+        "Unable to connect as the client id is already in use. Retry with a unique client id.", "documented"
+    ),
+    354: ErrorText("Requested market data is not subscribed.{detail}", "documented"),
+    366: ErrorText("No historical data query found for ticker id:{ticker}", "documented"),
+    387: ErrorText("Unsupported order type for this exchange and security type.", "documented"),
+    399: ErrorText("Order Message:\n{described}\nWarning: {warning}", "reported"),
+    434: ErrorText("The order size cannot be zero.", "documented"),
+    435: ErrorText("You must specify an account.", "documented"),
+    505: ErrorText("Fatal Error: Unknown message id.", "documented"),
+    2104: ErrorText("Market data farm connection is OK:{farm}", "documented"),
+    2106: ErrorText("HMDS data farm connection is OK:{farm}", "documented"),
+    2109: ErrorText(
+        "Order Event Warning: Attribute 'Outside Regular Trading Hours' is ignored based on the order type and "
+        "destination. PlaceOrder is now being processed.",
+        "documented",
+    ),
+    2158: ErrorText("Sec-def data farm connection is OK:{farm}", "documented"),
+    10147: ErrorText("OrderId {order_id} that needs to be cancelled is not found.", "reported"),
+    10148: ErrorText("OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {state}.", "reported"),
+}
+
+
+def error_text(code: int, **parts: object) -> str:
+    """Return the words of `code` with its placeholders filled; a missing part is left empty.
+
+    `text` overrides the table, for codes whose words the caller has (history, configured rejections).
+    """
+    if "text" in parts:
+        return str(parts["text"])
+    return ERRORS[code].text.format_map(_Parts(parts))
+
+
+class _Parts(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return ""

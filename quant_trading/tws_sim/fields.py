@@ -1,0 +1,326 @@
+"""The small language in which every TWS message is described once, for both directions.
+
+A `Layout` lists the fields of one message in wire order, with the server versions that have them.
+`encode` and `decode` walk the same list, so what one writes the other reads.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import Any, cast
+
+__all__ = [
+    "UNSET_DOUBLE", "Field", "FieldError", "Fixed", "Kind", "Layout", "Many", "Message", "Rest", "Values", "When",
+    "decode", "encode", "format_number",
+]  # fmt: skip
+
+Values = dict[str, Any]
+"""Field values by name: int, str, bool, Decimal or None (unset); a list of `Values` for a repeated group."""
+
+UNSET_DOUBLE = "1.7976931348623157E308"
+"""The largest double, which TWS writes where a number is absent and may not be left empty."""
+
+_UNSET_INTEGER = 2147483647
+_FOREVER = 1 << 30
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}(?:\.0*)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_LARGEST = Decimal("1.79e308")
+
+
+class Kind(Enum):
+    """How one field is written."""
+
+    INT = "an integer"
+    NUMBER = "a number"
+    FLAG = "0 or 1"
+    TEXT = "text"
+
+
+class FieldError(ValueError):
+    """A message does not have the fields its id promises.
+
+    Attributes:
+        partial: the values that were read before the offending field, to find the request's id.
+    """
+
+    def __init__(self, reason: str, partial: Values) -> None:
+        super().__init__(reason)
+        self.partial = partial
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field; present from server version `since` until before `until`.
+
+    Attributes:
+        unset: what an absent number is written as.
+    """
+
+    name: str
+    kind: Kind
+    since: int = 0
+    until: int = _FOREVER
+    unset: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A field with one possible content, such as the version number of an old message; ignored when read."""
+
+    text: str
+    since: int = 0
+    until: int = _FOREVER
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A count, then that many times `items`."""
+
+    name: str
+    items: tuple["Item", ...]
+    since: int = 0
+    until: int = _FOREVER
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """`items`, present only if `test` holds for the values before them."""
+
+    test: Callable[[Mapping[str, Any]], bool]
+    items: tuple["Item", ...]
+    since: int = 0
+    until: int = _FOREVER
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """All remaining fields as a list of texts: requests that are refused, whatever they hold."""
+
+    name: str
+    since: int = 0
+    until: int = _FOREVER
+
+
+Item = Field | Fixed | Many | When | Rest
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One message: its id, its name in the API's own words, its fields in wire order."""
+
+    id: int
+    name: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A decoded request.
+
+    Attributes:
+        surplus: fields after the last known one; TWS ignores them (assumed), and so do we.
+    """
+
+    name: str
+    values: Values
+    surplus: tuple[str, ...] = ()
+
+    def text(self, name: str) -> str:
+        """Return a text field, empty when the version has no such field."""
+        return cast(str, self.values.get(name) or "")
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """Return an integer field, `default` when it is unset."""
+        value = self.values.get(name)
+        return default if value is None else cast(int, value)
+
+    def number(self, name: str) -> Decimal | None:
+        """Return a number field, None when it is unset."""
+        return cast("Decimal | None", self.values.get(name))
+
+    def flag(self, name: str) -> bool:
+        """Return a flag, False when the version has no such field."""
+        return bool(self.values.get(name))
+
+
+def encode(layout: Layout, values: Mapping[str, Any], version: int) -> list[str]:
+    """Return the wire fields of a message, its id first; a value that is missing is written as unset.
+
+    Raises:
+        FieldError: when a value does not fit its kind, which is a mistake of ours.
+    """
+    texts = [str(layout.id)]
+    _encode_items(layout.name, layout.items, values, version, texts)
+    return texts
+
+
+def _encode_items(
+    where: str, items: tuple[Item, ...], values: Mapping[str, Any], version: int, texts: list[str]
+) -> None:
+    for item in items:
+        if not item.since <= version < item.until:
+            continue
+        if isinstance(item, Field):
+            value = values.get(item.name)
+            try:
+                texts.append(_WRITERS[item.kind](value) if value is not None else _absent(item))
+            except (TypeError, ValueError) as error:
+                raise FieldError(f"{where}.{item.name} = {value!r} is not {item.kind.value}", dict(values)) from error
+        elif isinstance(item, Fixed):
+            texts.append(item.text)
+        elif isinstance(item, Many):
+            rows = values.get(item.name) or ()
+            texts.append(str(len(rows)))
+            for row in rows:
+                _encode_items(f"{where}.{item.name}", item.items, row, version, texts)
+        elif isinstance(item, When):
+            if item.test(values):
+                _encode_items(where, item.items, values, version, texts)
+        else:
+            texts.extend(cast("Iterable[str]", values.get(item.name) or ()))
+
+
+def _absent(field: Field) -> str:
+    return "0" if field.kind is Kind.FLAG else field.unset
+
+
+def decode(layout: Layout, texts: tuple[str, ...], version: int) -> Message:
+    """Return the message whose wire fields, without the id, are `texts`.
+
+    Raises:
+        FieldError: when a field is missing or is not of its kind; it carries what was read so far.
+    """
+    values: Values = {}
+    end = _decode_items(layout.name, layout.items, texts, 0, version, values, values)
+    return Message(layout.name, values, texts[end:])
+
+
+def _decode_items(
+    where: str, items: tuple[Item, ...], texts: tuple[str, ...], at: int, version: int, values: Values, top: Values
+) -> int:
+    """Read `items` from `texts[at:]` into `values`; return where the next field stands."""
+    for item in items:
+        if not item.since <= version < item.until:
+            continue
+        if isinstance(item, When):
+            if item.test(values):
+                at = _decode_items(where, item.items, texts, at, version, values, top)
+            continue
+        if isinstance(item, Rest):
+            values[item.name] = list(texts[at:])
+            return len(texts)
+        name = "version" if isinstance(item, Fixed) else item.name
+        if at >= len(texts):
+            raise FieldError(f"{where} ends after {len(texts)} fields, {name} is missing", top)
+        text = texts[at]
+        at += 1
+        if isinstance(item, Field):
+            values[name] = _read(where, item, text, top)
+        elif isinstance(item, Many):
+            count = _read_count(where, item, text, len(texts) - at, top)
+            rows: list[Values] = []
+            for _ in range(count):
+                row: Values = {}
+                at = _decode_items(f"{where}.{item.name}", item.items, texts, at, version, row, top)
+                rows.append(row)
+            values[name] = rows
+    return at
+
+
+def _read(where: str, field: Field, text: str, top: Values) -> Any:
+    try:
+        return _READERS[field.kind](text)
+    except ValueError as error:
+        raise FieldError(f"{where}.{field.name} = {text[:40]!r} is not {field.kind.value}", top) from error
+
+
+def _read_count(where: str, item: Many, text: str, remaining: int, top: Values) -> int:
+    try:
+        count = _read_integer(text) or 0
+    except ValueError as error:
+        raise FieldError(f"{where}: the count of {item.name} = {text[:40]!r} is not an integer", top) from error
+    if not 0 <= count <= remaining:
+        raise FieldError(f"{where}: {count} {item.name} announced, {remaining} fields are left", top)
+    return count
+
+
+def _read_integer(text: str) -> int | None:
+    if not text:
+        return None
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(text)
+    value = int(text.partition(".")[0])
+    return None if value == _UNSET_INTEGER else value
+
+
+def _read_number(text: str) -> Decimal | None:
+    if not text:
+        return None
+    if text == "Infinite":
+        return Decimal("Infinity")
+    if len(text) > 400 or not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    value = Decimal(text)
+    return None if value >= _LARGEST else value
+
+
+def _read_flag(text: str) -> bool:
+    lowered = text.lower()
+    if lowered in ("true", "false"):
+        return lowered == "true"
+    return bool(_read_integer(text))
+
+
+def format_number(value: Decimal | float | int) -> str:
+    """Return a number without exponent and without needless zeros, so that 100 shares are "100".
+
+    The official 9.81 client reads sizes with `int`, which refuses "100.0" (measured).
+    """
+    if isinstance(value, float) and abs(value) < 1e15:
+        # The usual case, and much cheaper than a detour through Decimal: thousands of bars are written so.
+        text = repr(value)
+        if "e" not in text and value:
+            return text.removesuffix(".0")
+    number = value if isinstance(value, Decimal) else Decimal(repr(value))
+    if not number.is_finite():
+        if number.is_infinite() and number > 0:
+            return "Infinite"
+        raise ValueError(f"{value!r} is not a finite number")
+    text = format(number, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def _write_integer(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(value)
+    return str(value)
+
+
+def _write_flag(value: Any) -> str:
+    return "1" if value else "0"
+
+
+def _write_text(value: Any) -> str:
+    text = str(value)
+    if "\0" in text:
+        raise ValueError(text)
+    return text
+
+
+_WRITERS: dict[Kind, Callable[[Any], str]] = {
+    Kind.INT: _write_integer,
+    Kind.NUMBER: format_number,
+    Kind.FLAG: _write_flag,
+    Kind.TEXT: _write_text,
+}
+
+_READERS: dict[Kind, Callable[[str], Any]] = {
+    Kind.INT: _read_integer,
+    Kind.NUMBER: _read_number,
+    Kind.FLAG: _read_flag,
+    Kind.TEXT: str,
+}

@@ -1,0 +1,272 @@
+"""Every request a client may send at server versions 157..178, in one table.
+
+Requests the simulator refuses are here too, with enough of their fields to find the request id that
+the error has to carry: a refusal without it leaves a synchronous caller waiting for ever.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from quant_trading.tws_sim.fields import Fixed, Item, Layout, Rest, When
+from quant_trading.tws_sim.layout_parts import (
+    ALGO,
+    BENCHMARK,
+    COMBO_LEGS,
+    CONDITIONS,
+    CONTRACT_WITH_PRIMARY,
+    DELTA_NEUTRAL_CONTRACT,
+    HEDGE,
+    MARKET_DATA_LEGS,
+    ORDER_LEGS,
+    ROUTING,
+    SCALE_INCREMENT,
+    flag,
+    integer,
+    is_bag,
+    number,
+    text,
+)  # fmt: skip
+
+__all__ = ["REFUSED", "REQUESTS", "REQUEST_NAMES"]
+
+
+def _is_exchange(values: Mapping[str, Any]) -> bool:
+    return values.get("exchange") == "IBKRATS"
+
+
+def _is_peg_best(values: Mapping[str, Any]) -> bool:
+    return values.get("orderType") in ("PEG BEST", "PEGBEST")
+
+
+def _has_mid_offsets(values: Mapping[str, Any]) -> bool:
+    if values.get("orderType") in ("PEG MID", "PEGMID"):
+        return True
+    offset = values.get("competeAgainstBestOffset")
+    return _is_peg_best(values) and offset is not None and not offset.is_finite()
+
+
+def _has_delta_neutral(values: Mapping[str, Any]) -> bool:
+    return bool(values.get("deltaNeutralOrderType"))
+
+
+_VERSION = Fixed("1")
+_REQ_ID = integer("reqId")
+
+_PLACE_ORDER: tuple[Item, ...] = (
+    *integer("orderId"),
+    *CONTRACT_WITH_PRIMARY,
+    *text("secIdType", "secId", "action"),
+    *number("totalQuantity"),
+    *text("orderType"),
+    *number("lmtPrice", "auxPrice"),
+    *text("tif", "ocaGroup", "account", "openClose"),
+    *integer("origin"),
+    *text("orderRef"),
+    *flag("transmit"),
+    *integer("parentId"),
+    *flag("blockOrder", "sweepToFill"),
+    *integer("displaySize", "triggerMethod"),
+    *flag("outsideRth", "hidden"),
+    When(is_bag, (COMBO_LEGS, ORDER_LEGS, ROUTING)),
+    *text("sharesAllocation"),
+    *number("discretionaryAmt"),
+    *text("goodAfterTime", "goodTillDate", "faGroup", "faMethod", "faPercentage"),
+    *text("faProfile", until=177),
+    *text("modelCode"),
+    *integer("shortSaleSlot"),
+    *text("designatedLocation"),
+    *integer("exemptCode", "ocaType"),
+    *text("rule80A", "settlingFirm"),
+    *flag("allOrNone"),
+    *integer("minQty"),
+    *number("percentOffset"),
+    *flag("eTradeOnly", "firmQuoteOnly"),
+    *number("nbboPriceCap"),
+    *integer("auctionStrategy"),
+    *number("startingPrice", "stockRefPrice", "delta", "stockRangeLower", "stockRangeUpper"),
+    *flag("overridePercentageConstraints"),
+    *number("volatility"),
+    *integer("volatilityType"),
+    *text("deltaNeutralOrderType"),
+    *number("deltaNeutralAuxPrice"),
+    When(
+        _has_delta_neutral,
+        (
+            *integer("deltaNeutralConId"),
+            *text("deltaNeutralSettlingFirm", "deltaNeutralClearingAccount", "deltaNeutralClearingIntent"),
+            *text("deltaNeutralOpenClose"),
+            *flag("deltaNeutralShortSale"),
+            *integer("deltaNeutralShortSaleSlot"),
+            *text("deltaNeutralDesignatedLocation"),
+        ),
+    ),
+    *flag("continuousUpdate"),
+    *integer("referencePriceType"),
+    *number("trailStopPrice", "trailingPercent"),
+    *integer("scaleInitLevelSize", "scaleSubsLevelSize"),
+    *SCALE_INCREMENT,
+    *text("scaleTable", "activeStartTime", "activeStopTime"),
+    *HEDGE,
+    *flag("optOutSmartRouting"),
+    *text("clearingAccount", "clearingIntent"),
+    *flag("notHeld"),
+    *DELTA_NEUTRAL_CONTRACT,
+    *ALGO,
+    *text("algoId"),
+    *flag("whatIf"),
+    *text("orderMiscOptions"),
+    *flag("solicited", "randomizeSize", "randomizePrice"),
+    BENCHMARK,
+    *CONDITIONS,
+    *text("adjustedOrderType"),
+    *number("triggerPrice", "lmtPriceOffset", "adjustedStopPrice", "adjustedStopLimitPrice", "adjustedTrailingAmount"),
+    *integer("adjustableTrailingUnit"),
+    *text("extOperator", "softDollarTierName", "softDollarTierValue"),
+    *number("cashQty"),
+    *text("mifid2DecisionMaker", "mifid2DecisionAlgo", "mifid2ExecutionTrader", "mifid2ExecutionAlgo"),
+    *flag("dontUseAutoPriceForHedge", "isOmsContainer", "discretionaryUpToLimitPrice"),
+    *text("usePriceMgmtAlgo"),  # three-valued: 0, 1 or empty
+    *integer("duration", since=158),
+    *integer("postToAts", since=160),
+    *flag("autoCancelParent", since=162),
+    *text("advancedErrorOverride", since=166),
+    *text("manualOrderTime", since=169),
+    When(_is_exchange, integer("minTradeQty"), since=170),
+    When(_is_peg_best, (*integer("minCompeteSize"), *number("competeAgainstBestOffset")), since=170),
+    When(_has_mid_offsets, number("midOffsetAtWhole", "midOffsetAtHalf"), since=170),
+)
+
+_SERVED: tuple[Layout, ...] = (
+    Layout(
+        1,
+        "reqMktData",
+        (
+            Fixed("11"), *_REQ_ID, *CONTRACT_WITH_PRIMARY, *MARKET_DATA_LEGS, *DELTA_NEUTRAL_CONTRACT,
+            *text("genericTicks"), *flag("snapshot", "regulatorySnapshot"), *text("options"),
+        ),
+    ),
+    Layout(2, "cancelMktData", (Fixed("2"), *_REQ_ID)),
+    Layout(3, "placeOrder", _PLACE_ORDER),
+    Layout(4, "cancelOrder", (_VERSION, *integer("orderId"), *text("manualCancelOrderTime", since=169))),
+    Layout(5, "reqOpenOrders", (_VERSION,)),
+    Layout(6, "reqAccountUpdates", (Fixed("2"), *flag("subscribe"), *text("account"))),
+    Layout(
+        7,
+        "reqExecutions",
+        (
+            Fixed("3"), *_REQ_ID, *integer("clientId"),
+            *text("account", "time", "symbol", "secType", "exchange", "side"),
+        ),
+    ),
+    Layout(8, "reqIds", (_VERSION, *integer("count"))),
+    Layout(
+        9,
+        "reqContractDetails",
+        (
+            Fixed("8"), *_REQ_ID, *CONTRACT_WITH_PRIMARY, *flag("includeExpired"), *text("secIdType", "secId"),
+            *text("issuerId", since=176),
+        ),
+    ),
+    Layout(14, "setServerLogLevel", (_VERSION, *integer("level"))),
+    Layout(15, "reqAutoOpenOrders", (_VERSION, *flag("autoBind"))),
+    Layout(16, "reqAllOpenOrders", (_VERSION,)),
+    Layout(17, "reqManagedAccts", (_VERSION,)),
+    Layout(
+        20,
+        "reqHistoricalData",
+        (
+            *_REQ_ID, *CONTRACT_WITH_PRIMARY, *flag("includeExpired"),
+            *text("endDateTime", "barSize", "duration"), *flag("useRth"), *text("whatToShow"), *integer("formatDate"),
+            *MARKET_DATA_LEGS, *flag("keepUpToDate"), *text("options"),
+        ),
+    ),
+    Layout(25, "cancelHistoricalData", (_VERSION, *_REQ_ID)),
+    Layout(49, "reqCurrentTime", (_VERSION,)),
+    Layout(58, "reqGlobalCancel", (_VERSION,)),
+    Layout(59, "reqMarketDataType", (_VERSION, *integer("marketDataType"))),
+    Layout(61, "reqPositions", (_VERSION,)),
+    Layout(62, "reqAccountSummary", (_VERSION, *_REQ_ID, *text("group", "tags"))),
+    Layout(63, "cancelAccountSummary", (_VERSION, *_REQ_ID)),
+    Layout(64, "cancelPositions", (_VERSION,)),
+    Layout(71, "startApi", (Fixed("2"), *integer("clientId"), *text("optionalCapabilities"))),
+    Layout(74, "reqPositionsMulti", (_VERSION, *_REQ_ID, *text("account", "modelCode"))),
+    Layout(75, "cancelPositionsMulti", (_VERSION, *_REQ_ID)),
+    Layout(76, "reqAccountUpdatesMulti", (_VERSION, *_REQ_ID, *text("account", "modelCode"), *flag("ledgerAndNLV"))),
+    Layout(77, "cancelAccountUpdatesMulti", (_VERSION, *_REQ_ID)),
+    Layout(79, "reqSoftDollarTiers", _REQ_ID),
+    Layout(80, "reqFamilyCodes", ()),
+    Layout(81, "reqMatchingSymbols", (*_REQ_ID, *text("pattern"))),
+    Layout(82, "reqMktDepthExchanges", ()),
+    Layout(85, "reqNewsProviders", ()),
+    Layout(
+        87,
+        "reqHeadTimeStamp",
+        (*_REQ_ID, *CONTRACT_WITH_PRIMARY, *flag("includeExpired", "useRth"), *text("whatToShow"),
+         *integer("formatDate")),
+    ),
+    Layout(90, "cancelHeadTimeStamp", _REQ_ID),
+    Layout(91, "reqMarketRule", integer("marketRuleId")),
+    Layout(92, "reqPnL", (*_REQ_ID, *text("account", "modelCode"))),
+    Layout(93, "cancelPnL", _REQ_ID),
+    Layout(94, "reqPnLSingle", (*_REQ_ID, *text("account", "modelCode"), *integer("conId"))),
+    Layout(95, "cancelPnLSingle", _REQ_ID),
+    Layout(99, "reqCompletedOrders", flag("apiOnly")),
+    Layout(104, "reqUserInfo", _REQ_ID),
+)  # fmt: skip
+
+
+def _refused(message_id: int, name: str, *, has_version: bool, has_req_id: bool = True) -> Layout:
+    head: tuple[Item, ...] = (*((_VERSION,) if has_version else ()), *(_REQ_ID if has_req_id else ()))
+    return Layout(message_id, name, (*head, Rest("rest")))
+
+
+_REFUSED: tuple[Layout, ...] = (
+    _refused(10, "reqMktDepth", has_version=True),
+    _refused(11, "cancelMktDepth", has_version=True),
+    _refused(12, "reqNewsBulletins", has_version=True, has_req_id=False),
+    _refused(13, "cancelNewsBulletins", has_version=True, has_req_id=False),
+    _refused(18, "requestFA", has_version=True, has_req_id=False),
+    _refused(19, "replaceFA", has_version=True, has_req_id=False),
+    _refused(21, "exerciseOptions", has_version=True),
+    _refused(22, "reqScannerSubscription", has_version=False),
+    _refused(23, "cancelScannerSubscription", has_version=True),
+    _refused(24, "reqScannerParameters", has_version=True, has_req_id=False),
+    _refused(50, "reqRealTimeBars", has_version=True),
+    _refused(51, "cancelRealTimeBars", has_version=True),
+    _refused(52, "reqFundamentalData", has_version=True),
+    _refused(53, "cancelFundamentalData", has_version=True),
+    _refused(54, "calculateImpliedVolatility", has_version=True),
+    _refused(55, "calculateOptionPrice", has_version=True),
+    _refused(56, "cancelCalculateImpliedVolatility", has_version=True),
+    _refused(57, "cancelCalculateOptionPrice", has_version=True),
+    _refused(65, "verifyRequest", has_version=True, has_req_id=False),
+    _refused(66, "verifyMessage", has_version=True, has_req_id=False),
+    _refused(67, "queryDisplayGroups", has_version=True),
+    _refused(68, "subscribeToGroupEvents", has_version=True),
+    _refused(69, "updateDisplayGroup", has_version=True),
+    _refused(70, "unsubscribeFromGroupEvents", has_version=True),
+    _refused(72, "verifyAndAuthRequest", has_version=True, has_req_id=False),
+    _refused(73, "verifyAndAuthMessage", has_version=True, has_req_id=False),
+    _refused(78, "reqSecDefOptParams", has_version=False),
+    _refused(83, "reqSmartComponents", has_version=False),
+    _refused(84, "reqNewsArticle", has_version=False),
+    _refused(86, "reqHistoricalNews", has_version=False),
+    _refused(88, "reqHistogramData", has_version=False),
+    _refused(89, "cancelHistogramData", has_version=False),
+    _refused(96, "reqHistoricalTicks", has_version=False),
+    _refused(97, "reqTickByTickData", has_version=False),
+    _refused(98, "cancelTickByTickData", has_version=False),
+    _refused(100, "reqWshMetaData", has_version=False),
+    _refused(101, "cancelWshMetaData", has_version=False),
+    _refused(102, "reqWshEventData", has_version=False),
+    _refused(103, "cancelWshEventData", has_version=False),
+)
+
+REQUESTS: dict[int, Layout] = {layout.id: layout for layout in (*_SERVED, *_REFUSED)}
+"""Request layouts by message id."""
+
+REQUEST_NAMES: dict[str, Layout] = {layout.name: layout for layout in REQUESTS.values()}
+"""Request layouts by name; the names are those of the official client's methods."""
+
+REFUSED: frozenset[str] = frozenset(layout.name for layout in _REFUSED)
+"""Names of the requests that are understood and answered with an error."""

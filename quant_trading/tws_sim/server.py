@@ -1,0 +1,219 @@
+"""The simulator behind a TCP port, on this machine."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from quant_trading.tws_sim.clock import SimClock
+from quant_trading.tws_sim.connection import Session
+from quant_trading.tws_sim.simulator import Simulator
+
+__all__ = ["ThreadedTwsServer", "TwsServer"]
+
+T = TypeVar("T")
+
+_STOP_SECONDS = 10.0
+# A client that does not read is dropped before it eats the memory of the machine.
+_MAX_UNREAD = 64 * 1024 * 1024
+# Timers far away are cut into pieces: an event loop does not take arbitrary delays.
+_LONGEST_SLEEP = 3600.0
+
+
+class _Connection(asyncio.Protocol):
+    """One TCP client: bytes to the session, bytes from it."""
+
+    def __init__(self, server: "TwsServer") -> None:
+        self._server = server
+        self._session: Session | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._session = self._server.simulator.connect()
+        self._session.on_output = self._flush
+        self._server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        assert self._session is not None
+        self._server.catch_up()
+        self._session.receive(data)
+        self._server.schedule()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self._transport = None
+        if self._session is not None:
+            self._session.receive_eof()
+
+    def close(self) -> None:
+        """Send what is waiting and hang up."""
+        if self._session is not None:
+            self._session.close("")
+        if self._transport is not None:
+            self._transport.close()
+
+    def _flush(self) -> None:
+        session, transport = self._session, self._transport
+        if session is None or transport is None:
+            return
+        data = session.data_to_send()
+        if data:
+            transport.write(data)
+        if transport.get_write_buffer_size() > _MAX_UNREAD:
+            transport.abort()
+        elif session.is_closed:
+            transport.close()
+
+
+class TwsServer:
+    """`async with TwsServer(simulator, clock) as server:` serves clients on `server.port`."""
+
+    def __init__(self, simulator: Simulator, clock: SimClock, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Prepare a server; port 0 takes a free one."""
+        self.simulator = simulator
+        self.host = host
+        self.port = port
+        self.connections: set[_Connection] = set()
+        self._clock = clock
+        self._server: asyncio.Server | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start to listen.
+
+        Raises:
+            OSError: when the address cannot be had (in use, not of this machine).
+        """
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._clock.start(loop.time)
+        self.schedule()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up on everybody and free the port."""
+        if self._timer is not None:
+            self._timer.cancel()
+        assert self._server is not None
+        self._server.close()
+        for connection in list(self.connections):
+            connection.close()
+        await self._server.wait_closed()
+        # The transports close in the next turns of the loop; without them their sockets would leak.
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def catch_up(self) -> None:
+        """Bring the simulator to the clock's now."""
+        self.simulator.advance_to(self._clock.now_ns())
+
+    def schedule(self) -> None:
+        """Wake up when the simulator has something to do."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_ns = self.simulator.next_event_ns()
+        if due_ns is None:
+            return
+        delay = min(self._clock.seconds_until(due_ns), _LONGEST_SLEEP)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.catch_up()
+        self.schedule()
+
+
+class ThreadedTwsServer:
+    """The same in a thread of its own: `with ThreadedTwsServer(simulator) as server: ... server.port`.
+
+    Touch the simulator through `call` only: everything else may see it half way through a message.
+    """
+
+    def __init__(
+        self, simulator: Simulator, clock: SimClock | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        """Prepare a server; without a clock, time stands still at the simulator's now until `advance_to`."""
+        self.simulator = simulator
+        self.port = port
+        self.host = host
+        self._clock = clock or SimClock(simulator.now_ns, speed=0.0)
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._started = threading.Event()
+        self._error: BaseException | None = None
+        self._server: TwsServer | None = None
+
+    def __enter__(self) -> Self:
+        """Start the thread and wait until it listens.
+
+        Raises:
+            OSError: when the address cannot be had.
+        """
+        self._thread = threading.Thread(target=self._run, name="tws-simulator", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up, stop the loop and join the thread."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop the server; a second time changes nothing."""
+        if self._thread is None or self._loop is None or self._stop is None:
+            return
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_STOP_SECONDS)
+        self._thread = None
+
+    def call(self, function: Callable[[Simulator], T]) -> T:
+        """Return `function(simulator)`, run in the server's thread between two messages."""
+        assert self._loop is not None, "the server is not running"
+
+        async def run() -> T:
+            assert self._server is not None
+            self._server.catch_up()
+            result = function(self.simulator)
+            self._server.schedule()
+            return result
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(_STOP_SECONDS)
+
+    def advance_to(self, ns: int) -> None:
+        """Move simulated time on; for a clock that stands still."""
+        self.call(lambda simulator: simulator.advance_to(ns))
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except OSError as error:
+            self._error = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with TwsServer(self.simulator, self._clock, self.host, self.port) as server:
+            self._server = server
+            self.port = server.port
+            self._started.set()
+            await self._stop.wait()

@@ -1,0 +1,223 @@
+"""TWS in a box: one market, its accounts and orders, and the sessions that see them.
+
+The simulator is driven from outside: `connect` gives a session that takes bytes and gives bytes,
+`advance_to` moves time, `next_event_ns` says when something is due. It reads no clock and opens no socket.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from quant_trading.tws_sim.account_service import AccountService
+from quant_trading.tws_sim.accounts import Ledger
+from quant_trading.tws_sim.config import SimConfig
+from quant_trading.tws_sim.connection import NO_ID, Session
+from quant_trading.tws_sim.contracts import ContractBook
+from quant_trading.tws_sim.data_service import DataService
+from quant_trading.tws_sim.errors import RequestRefused
+from quant_trading.tws_sim.exchange import Exchange
+from quant_trading.tws_sim.fields import Message
+from quant_trading.tws_sim.history_service import HistoryService
+from quant_trading.tws_sim.hub import Hub
+from quant_trading.tws_sim.order_service import OrderService
+from quant_trading.tws_sim.orders import Execution, Order, Status
+from quant_trading.tws_sim.reports import send_commission, send_execution, send_open_order, send_status
+from quant_trading.tws_sim.requests import REFUSED
+from quant_trading.tws_sim.subscriptions import Streams
+from quant_trading.tws_sim.tape import Tape
+from quant_trading.tws_sim.timeline import Timeline
+from quant_trading.tws_sim.times import connection_time
+
+__all__ = ["Observer", "Simulator"]
+
+Observer = Callable[[str], None]
+"""Is told in one line what happened: a client came or went, an order changed."""
+
+# The farms TWS names right after START_API; the names are those of a US login (captured).
+_FARMS = ((2104, "usfarm"), (2106, "ushmds"), (2158, "secdefnj"))
+
+# States in which TWS sends the order along with its status; a cancellation is a status only (captured).
+_SHOWN = frozenset({Status.PRE_SUBMITTED, Status.SUBMITTED, Status.FILLED, Status.INACTIVE})
+
+
+class Simulator:
+    """The one market that all sessions share.
+
+    Attributes:
+        counters: frames received from clients, by request name ("placeOrder"), readable or not.
+        observer: told in one line what happens; None keeps quiet.
+    """
+
+    def __init__(self, tape: Tape, config: SimConfig, start_ns: int) -> None:
+        """Open the market at `start_ns`, UTC.
+
+        Raises:
+            ValueError: when the configuration names a symbol the market does not know.
+        """
+        self._config = config
+        self._timeline = Timeline(start_ns)
+        self._book = ContractBook(tape.contracts())
+        self._hub = Hub()
+        streams = Streams(self._timeline)
+        self._exchange = Exchange(tape, self._timeline, config, self)
+        self._accounts = AccountService(self._exchange, streams, self._timeline, config)
+        self._orders = OrderService(self._exchange, self._book, self._hub, self._timeline, config)
+        data = DataService(self._exchange, self._book, streams, self._timeline, config)
+        history = HistoryService(tape, self._book, streams, self._timeline, config)
+        self._handlers = self._accounts.handlers() | self._orders.handlers() | data.handlers() | history.handlers()
+        self.counters: Counter[str] = Counter()
+        self.observer: Observer | None = None
+        self._open_positions()
+
+    def _open_positions(self) -> None:
+        for name in {*self._config.reject, *self._config.never_fill, *self._config.positions}:
+            if self._book.by_symbol(name) is None:
+                raise ValueError(f"symbol {name!r} is not in this market; it knows {self._some_symbols()}")
+        ledger = self._exchange.ledgers[self._config.accounts[0]]
+        for symbol, (quantity, average_cost) in self._config.positions.items():
+            contract = self._book.by_symbol(symbol)
+            assert contract is not None, "checked above"
+            ledger.open_position(contract, Decimal(quantity), Decimal(average_cost))
+
+    def _some_symbols(self) -> str:
+        symbols = sorted({contract.symbol for contract in self._book.all()})
+        return ", ".join(symbols[:8]) + (", ..." if len(symbols) > 8 else "")
+
+    # Driving
+
+    @property
+    def now_ns(self) -> int:
+        """The simulated moment, UTC ns."""
+        return self._timeline.now_ns
+
+    def connect(self) -> Session:
+        """Return a new client's session."""
+        return Session(self)
+
+    def advance_to(self, ns: int) -> None:
+        """Move simulated time to `ns`, running what is due; a moment before now changes nothing."""
+        self._timeline.advance_to(ns)
+
+    def next_event_ns(self) -> int | None:
+        """Return when the next thing is due, None when nothing is."""
+        return self._timeline.next_ns()
+
+    def has_foreground_events(self) -> bool:
+        """Say whether more than streams (account refresh, PnL, quotes) is still to come."""
+        return self._timeline.has_foreground()
+
+    # Looking in, for tests and demonstrations
+
+    @property
+    def config(self) -> SimConfig:
+        """The settings."""
+        return self._config
+
+    @property
+    def ledgers(self) -> Mapping[str, Ledger]:
+        """The books by account, as they stand."""
+        return self._exchange.ledgers
+
+    @property
+    def executions(self) -> tuple[Execution, ...]:
+        """Every fill so far."""
+        return tuple(self._exchange.executions)
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """Every order so far, in the order of their arrival."""
+        return tuple(self._orders.orders.values())
+
+    def equity(self, account: str | None = None) -> Decimal:
+        """Return cash plus positions at market of an account, the first one by default."""
+        return self._exchange.ledgers[account or self._config.accounts[0]].equity(self._exchange.mark)
+
+    # Sessions
+
+    def connection_time(self) -> str:
+        """Return the time stamp of the version answer."""
+        return connection_time(self.now_ns)
+
+    def max_version(self) -> int:
+        """Return the highest server version offered."""
+        return self._config.max_server_version
+
+    def on_frame(self, name: str) -> None:
+        """Count a received frame."""
+        self.counters[name] += 1
+
+    def on_start(self, session: Session, client_id: int) -> None:
+        """Register a client and greet it: accounts, next order id, farms, in the captured order.
+
+        Raises:
+            RequestRefused: 326 when the client id is in use.
+        """
+        self._hub.join(session, client_id)
+        session.send("managedAccounts", accounts=",".join(self._config.accounts))
+        session.send("nextValidId", orderId=self._hub.next_order_id(client_id))
+        for code, farm in _FARMS:
+            session.send_error(NO_ID, code, farm=farm)
+        self._observe(f"client {client_id} connected, server version {session.version}")
+
+    def on_request(self, session: Session, request: Message) -> None:
+        """Answer one request, then run what became due by it.
+
+        Raises:
+            RequestRefused: when the answer is an error.
+        """
+        if request.name in REFUSED:
+            raise RequestRefused(321, tag=request.name, cause=f"{request.name} is not served by this simulator")
+        self._handlers[request.name](session, request)
+        self._timeline.advance_to(self.now_ns)
+
+    def on_close(self, session: Session) -> None:
+        """Forget a session; its orders stay."""
+        was_known = self._hub.client(session.client_id) is session
+        self._hub.leave(session)
+        self._accounts.forget(session)
+        if was_known:
+            self._observe(f"client {session.client_id} disconnected{_because(session.close_reason)}")
+        elif session.close_reason:
+            self._observe(f"connection refused{_because(session.close_reason)}")
+
+    # What happens to orders
+
+    def on_status(self, order: Order) -> None:
+        """Tell the order's client its state."""
+        terms = order.terms
+        price = "" if terms.limit is None else f" {terms.limit}"
+        filled = f" at {order.average_price}" if order.status is Status.FILLED else ""
+        self._observe(
+            f"order {order.client_id}/{order.order_id} {terms.action} {terms.quantity:f} {order.contract.symbol} "
+            f"{terms.order_type}{price} {terms.tif}: {order.status.value}{filled}"
+        )
+        session = self._hub.client(order.client_id)
+        if session is None:
+            return
+        if order.status in _SHOWN:
+            send_open_order(session, order)
+        send_status(session, order)
+
+    def on_execution(self, order: Order, execution: Execution) -> None:
+        """Tell the order's client of a fill, then everybody of the new position."""
+        session = self._hub.client(order.client_id)
+        if session is not None:
+            send_execution(session, execution)
+        self.on_status(order)
+        if session is not None:
+            send_commission(session, execution)
+        self._accounts.on_fill(execution.account, execution.contract)
+
+    def on_notice(self, order: Order, code: int, **parts: object) -> None:
+        """Tell the order's client what TWS has to say about it."""
+        session = self._hub.client(order.client_id)
+        if session is not None:
+            session.send_error(order.order_id, code, **parts)
+
+    def _observe(self, line: str) -> None:
+        if self.observer is not None:
+            self.observer(line)
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
