@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.slow  # a whole pytest for each of them
+
 
 def inner(tmp_path: Path, text: str, **environment: str) -> str:
     """Run `text` as a test module under our conftest and return what pytest said."""

@@ -37,6 +37,11 @@ def real_account(text: str) -> bool:
     return digits not in "01234567890" and digits not in "09876543210" and len(set(digits)) > 2
 
 
+def real_path(text: str) -> bool:
+    """Return True unless the folder is that of somebody who lives in examples only."""
+    return not text.endswith(("/home/trader", "/Users/trader"))
+
+
 def always(text: str) -> bool:
     """Return True: the pattern alone decides."""
     return bool(text)
@@ -44,7 +49,7 @@ def always(text: str) -> bool:
 
 # name -> (pattern, the second look at what it matched, a sample that has to be found)
 PATTERNS: dict[str, tuple[str, Callable[[str], bool], str]] = {
-    "machine path": (r"(?<![\w.~/-])/(?:home|Users|root|work)/[\w.-]+", always, "see /home/ada/desk"),
+    "machine path": (r"(?<![\w.~/-])/(?:home|Users|root|work)/[\w.-]+", real_path, "see /home/jmeyer/desk"),
     "Windows path": (r"[A-Za-z]:\\Users\\\w+", always, r"C:\Users\ada"),
     "address": (r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", foreign_address, "host: 192.168.1.17"),
     "account": (r"\b(?:DU|DF|U|F)\d{6,9}\b", real_account, "account = U4719302"),
