@@ -16,6 +16,16 @@ An order whose fill price is missing is dropped and counted, never kept for late
 decided on the last bar with a next_* convention have no bar to fill on and are not counted.
 Cash pays for costs and may go below zero by them. An account whose equity is 0 or less
 opens nothing any more.
+
+`run_weights` is the textbook account: weights do not drift between bars. With r(t) = close(t) / close(t-1) - 1:
+
+    same_close  net(t) = sum w(t-1) r(t) - cost_rate x sum abs(w(t) - w(t-1))
+    next_close  the same with w(t-1) in place of w(t), w(t-2) in place of w(t-1)
+    next_open   net(t) = (1 + sum w(t-2) (open(t) / close(t-1) - 1)) (1 + sum w(t-1) (close(t) / open(t) - 1)) - 1
+                         - cost_rate x sum abs(w(t-1) - w(t-2))
+
+and equity(t) = equity(t-1) (1 + net(t)) - commission x orders. With next_open the night belongs to the
+old weights and the day to the new ones.
 """
 
 from collections.abc import Callable, MutableSequence, Sequence
@@ -165,15 +175,6 @@ def run_weights(
 ) -> int:  # fmt: skip
     """Fill `rows` (8 per bar, the order of `Ledger`) and `holdings` (weights); return the dropped orders.
 
-    The textbook account: weights do not drift between bars. With r(t) = close(t) / close(t-1) - 1:
-
-        same_close  net(t) = sum w(t-1) r(t) - cost_rate x sum abs(w(t) - w(t-1))
-        next_close  the same with w(t-1) in place of w(t), w(t-2) in place of w(t-1)
-        next_open   net(t) = (1 + sum w(t-2) (open(t) / close(t-1) - 1)) (1 + sum w(t-1) (close(t) / open(t) - 1)) - 1
-                             - cost_rate x sum abs(w(t-1) - w(t-2))
-
-    and equity(t) = equity(t-1) (1 + net(t)) - commission x orders.
-
     Args:
         open_price, close, target: float64[T x N]; held, mark, order: float64[N] of 0, NaN and NaN.
     """
@@ -271,7 +272,9 @@ def _account(
     fixed = (n_bars, n_symbols, terms.fill, float(terms.initial_capital), float(terms.cost_rate),
              float(terms.commission), terms.whole_shares, terms.close_last)  # fmt: skip
     cells = n_bars * n_symbols
-    prices = [np.ascontiguousarray(a, dtype=np.float64).reshape(-1) for a in (open_price, close, target)]
+    prices = [np.ascontiguousarray(a, dtype=np.float64).reshape(-1).view() for a in (open_price, close, target)]
+    for column in prices:
+        column.flags.writeable = False  # one signature for numba, whether the caller's arrays are read-only or not
     scratch = [np.zeros(n_symbols), np.full(n_symbols, empty), np.full(n_symbols, empty)]
     rows, holdings = np.zeros(n_bars * 8), np.zeros(cells)
     if compiled if compiled is not None else cells >= COMPILE_FROM_CELLS:

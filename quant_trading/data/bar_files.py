@@ -88,7 +88,8 @@ class BarFile:
             if self.path.suffix == ".parquet":
                 from pyarrow import parquet  # costs 0.1 s, which CSV files need not pay
 
-                table = parquet.read_table(self.path, columns=own)
+                with parquet.ParquetFile(self.path) as file:  # read_table() would import pandas
+                    table = file.read(columns=own)
             else:
                 types = {self.names[n]: pa.float64() if n in _NUMBERS else pa.string() for n in wanted}
                 options = arrow_csv.ConvertOptions(column_types=types, include_columns=own)

@@ -3,9 +3,12 @@
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from quant_trading.backtesting.engine import Accounting, BacktestSettings, FillConvention, run_backtest
@@ -149,11 +152,19 @@ from tests.backtesting.panels import random_panel
 folder = Path(sys.argv[1])
 save_bars(folder, random_panel(1, 252, 20))
 panel = LocalBars(folder).bars([f"S{j:02d}" for j in range(20)], "1 day", "1 Y")
+LocalBars(Path(sys.argv[2])).bars(["A", "B"], "1 day", "1 Y")
 engine.run_backtest(panel, Reversal(), Limits(), engine.BacktestSettings()).write_csv(folder / "out.csv")
 heavy.discard("pyarrow")
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
+    long_file = tmp_path / "long.parquet"
+    columns = {name: [1.0, 1.0] for name in ("open", "high", "low", "close", "volume")}
+    pq.write_table(pa.table({"symbol": ["A", "B"], "date": [date(2018, 1, 2)] * 2, **columns}), long_file)
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, str(tmp_path / "bars"), str(long_file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -277,3 +277,23 @@ def test_compiled_and_interpreted_give_the_same_bits(seed, bars, columns, how, a
     for item in fields(Ledger):
         left, right = np.asarray(getattr(slow, item.name)), np.asarray(getattr(fast, item.name))
         assert left.tobytes() == right.tobytes(), item.name
+
+
+@pytest.mark.slow
+def test_without_a_folder_for_its_cache_it_compiles_all_the_same(monkeypatch):
+    import numba
+
+    from quant_trading.backtesting import kernel
+
+    asked = []
+
+    def njit(*, nogil, cache=False):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")  # numba's words
+        assert nogil
+        return lambda loop: loop
+
+    monkeypatch.setattr(numba, "njit", njit)
+    assert kernel._compile.__wrapped__(kernel.run_shares) is kernel.run_shares
+    assert asked == [True, False]
