@@ -162,6 +162,14 @@ def test_uv_is_no_requirement_and_a_failed_installation_is_tried_again(checkout:
     (checkout / "pyproject.toml").write_text(PROJECT)
     assert desk(checkout, "trade")[0] == 7
 
+    # An update that fails, without a network for one, leaves what is there for the next start to complete.
+    (checkout / "pyproject.toml").write_text(PROJECT.replace('["pip"]', '["pip<1"]'))
+    assert desk(checkout, "trade")[0] == 1
+    (checkout / "pyproject.toml").write_text(PROJECT)
+    code, said = desk(checkout, "trade")
+    assert code == 7
+    assert "made .venv" not in said
+
 
 def test_without_arguments_it_says_what_there_is(checkout: Path) -> None:
     code, said = desk(checkout)
