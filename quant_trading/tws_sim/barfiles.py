@@ -74,6 +74,8 @@ def read_bar_file(path: Path) -> list[FileBars]:
             f"{path}: no column {', '.join(missing)} among {', '.join(table.column_names)}; bars need "
             "symbol, date or timestamp, open, high, low, close, volume"
         )
+    if table.num_rows == 0:
+        return []
     named = _FILE_NAME.match(path.stem)
     stamps = _stamps(table, found, path)
     columns = {key: _numbers(table, name, path) for key, name in found.items() if name and key in (*_PRICES, "volume")}
@@ -90,7 +92,9 @@ def _read_table(path: Path) -> Any:
     try:
         if path.suffix.lower() == ".parquet":
             return pa.parquet.read_table(path)
-        return pa.csv.read_csv(path)
+        # Left to guess, the reader takes the tickers NA and TRUE for nothing and for a truth.
+        texts = {word: pa.string() for alias in _NAMES["symbol"] for word in (alias, alias.title(), alias.upper())}
+        return pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=texts))
     except (pa.ArrowException, OSError) as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise SourceError(f"{path}: cannot be read ({reason}); give a Parquet or CSV file of bars") from problem

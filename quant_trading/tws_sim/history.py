@@ -100,10 +100,10 @@ def serve_history(tape: Tape, request: HistoryRequest, now_ns: int) -> HistoryAn
     end_ns = parse_end(request.end_text, now_ns)
     if end_ns is None:
         return HistoryError(10314, BAD_END_TEXT)
+    end_ns = min(end_ns, now_ns)
     try:
         start_ns = _start_of(duration, size, end_ns, request.use_rth)
-        shown_end = min(end_ns, now_ns)
-        bars = tape.bars(request.contract, size, what, start_ns, shown_end, request.use_rth)
+        bars = tape.bars(request.contract, size, what, start_ns, end_ns, request.use_rth)
     except SessionRangeError:
         bars = None
     if bars is None or len(bars) == 0:

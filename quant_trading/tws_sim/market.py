@@ -83,6 +83,7 @@ class SeriesTape:
             return None
         is_open = at_ns < int(series.close_ns[day])
         is_today = is_open or at_ns < int(series.midnight_ns[day]) + _DAY_NS
+        previous_close = self._previous_close(contract, series, day if is_today else day + 1)
         so_far, last_size = _session_so_far(series, day, at_ns)
         if so_far is None:
             return None
@@ -90,7 +91,6 @@ class SeriesTape:
         bid_ticks, ask_ticks = _around(last, int(series.spread[day]))
         sizes = mix(series.key, _STREAM_SIZES, at_ns // SECOND_NS)
         traded = is_today and so_far.volume[0] > 0
-        previous = day - 1 if is_today else day
         return Quote(
             bid=_decimal(bid_ticks, series.scale),
             ask=_decimal(ask_ticks, series.scale),
@@ -102,7 +102,7 @@ class SeriesTape:
             high=_price(float(so_far.high[0]), series.scale) if traded else None,
             low=_price(float(so_far.low[0]), series.scale) if traded else None,
             volume=int(so_far.volume[0]) if is_today else 0,
-            previous_close=_price(float(series.days.close[previous]), series.scale) if previous >= 0 else None,
+            previous_close=previous_close,
             is_open=is_open,
         )
 
@@ -120,7 +120,10 @@ class SeriesTape:
         self, contract: Contract, price: Decimal, is_buy: bool, from_ns: int, until_ns: int
     ) -> tuple[int, Decimal] | None:
         """Return when in [from_ns, until_ns) a resting limit order is first reached within regular hours."""
-        moment = from_ns
+        head_ns = self.head_ns(contract, What.TRADES)
+        if head_ns is None:
+            return None
+        moment = max(from_ns, head_ns)
         while moment < until_ns:
             series = self._truth(contract, moment)
             if series is None:
@@ -138,12 +141,22 @@ class SeriesTape:
             return ()
         return self._series(contract.con_id)
 
+    def _previous_close(self, contract: Contract, series: Series, day: int) -> Decimal | None:
+        """Return the close of the session before the day, from a coarser series when this one begins there."""
+        if day > 0:
+            return _price(float(series.days.close[day - 1]), series.scale)
+        for other in reversed(self._all(contract)):
+            earlier = int(np.searchsorted(other.close_ns, series.open_ns[0], side="right"))
+            if earlier > 0:
+                return _price(float(other.days.close[earlier - 1]), other.scale)
+        return None
+
     def _truth(self, contract: Contract, at_ns: int) -> Series | None:
         """Return the series that decides what traded at `at_ns`: the finest that has that day."""
         found = None
         for series in self._all(contract):
             # A series reaches to the day after its last session, so that its last close is still a quote.
-            if len(series.days) and series.midnight_ns[0] <= at_ns < series.midnight_ns[-1] + _DAY_NS:
+            if len(series.days) and series.open_ns[0] <= at_ns < series.midnight_ns[-1] + _DAY_NS:
                 found = series
         if found is None:
             past = [series for series in self._all(contract) if len(series.days) and series.open_ns[0] <= at_ns]
@@ -203,8 +216,10 @@ def _daily(series: Series, size: BarSize, what: What, start_ns: int, end_ns: int
     stamps = series.days.start_ns
     period = _periods(stamps, size.unit)
     # A week that began before start_ns is built whole, then dropped by its stamp.
-    first = int(np.searchsorted(stamps, start_ns))
-    first = int(np.searchsorted(period, period[first])) if first < len(period) else first
+    begun = int(np.searchsorted(series.midnight_ns, start_ns))
+    if begun == len(stamps):
+        return rows(series.days, slice(0, 0))
+    first = int(np.searchsorted(period, period[begun]))
     last = int(np.searchsorted(opens, end_ns))
     if last <= first:
         return rows(series.days, slice(0, 0))
@@ -219,7 +234,7 @@ def _daily(series: Series, size: BarSize, what: What, start_ns: int, end_ns: int
     if size.unit != "day":
         ends = np.append(np.flatnonzero(np.diff(period)), len(period) - 1)
         days = _with_stamps(_merge_sides(days, period), days.start_ns[ends])
-    return rows(days, days.start_ns >= start_ns)
+    return rows(days, days.start_ns >= stamps[begun])
 
 
 def _periods(stamps: IntArray, unit: str) -> IntArray:
@@ -320,7 +335,7 @@ def _decimal(ticks: int, scale: int) -> Decimal:
 def _end_of_truth(choices: tuple[Series, ...], series: Series, moment: int, until_ns: int) -> int:
     """Return up to when `series` decides: a finer series may begin or `series` may end before `until_ns`."""
     finer = choices[choices.index(series) + 1 :]
-    begins = [int(other.midnight_ns[0]) for other in finer if len(other.days) and other.midnight_ns[0] > moment]
+    begins = [int(other.open_ns[0]) for other in finer if len(other.days) and other.open_ns[0] > moment]
     end = int(series.midnight_ns[-1]) + _DAY_NS
     ends = [end] if end > moment and len(choices) > 1 else []
     return min([until_ns, *begins, *ends])

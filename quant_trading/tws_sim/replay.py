@@ -63,7 +63,7 @@ def replay_tape(path: Path) -> SeriesTape:
                     f"{sizes[found.seconds].path.name} and in {file.name}; keep one of the two files"
                 )
             sizes[found.seconds] = found
-    contracts = {_contract(symbol, sizes): sizes for symbol, sizes in by_symbol.items()}
+    contracts = _contracts(by_symbol)
 
     def load(contract: Contract) -> tuple[Series, ...]:
         return _all_series(contracts[contract])
@@ -74,6 +74,20 @@ def replay_tape(path: Path) -> SeriesTape:
     if last is None:
         raise SourceError(f"source {path}: no bar in it; name a file or folder that holds bars")
     return SeriesTape(tuple(contracts), load, last)
+
+
+def _contracts(by_symbol: dict[str, dict[int, FileBars]]) -> dict[Contract, dict[int, FileBars]]:
+    """Return the contracts of the symbols, in alphabetic order, each with an id of its own."""
+    contracts: dict[Contract, dict[int, FileBars]] = {}
+    used: set[int] = set()
+    for symbol in sorted(by_symbol):
+        contract = _contract(symbol, by_symbol[symbol])
+        while contract.con_id in used:
+            # Ids come from names; of thousands of symbols two may share one.
+            contract = replace(contract, con_id=contract.con_id + 1)
+        used.add(contract.con_id)
+        contracts[contract] = by_symbol[symbol]
+    return contracts
 
 
 def _size_text(seconds: int) -> str:

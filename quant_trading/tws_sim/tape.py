@@ -151,6 +151,8 @@ class Tape(Protocol):
     ) -> TapeBars | None:
         """Return the bars whose start lies in [start_ns, end_ns).
 
+        A day starts at midnight in New York (although its stamp is midnight UTC) and is shown once its
+        trading has begun; weeks and months count by their last session so far.
         The bar that is still running at `end_ns` is built from what happened before `end_ns`, as TWS
         does. None means this tape cannot serve that size or side for the contract (error 162).
         """

@@ -258,7 +258,7 @@ def contract_of(
     industry, category, subcategory = SECTORS.get(sector, ("", "", ""))
     is_us = currency == "USD"
     return Contract(
-        con_id=_KNOWN_IDS.get(listing, 400_000_000 + name_key(listing) % 300_000_000),
+        con_id=_KNOWN_IDS.get(listing, 400_000_000 + name_key(listing) % 1_600_000_000),
         symbol=symbol,
         primary_exchange=primary_exchange,
         currency=currency,
