@@ -1,6 +1,8 @@
 """The simulator behind a TCP port, on this machine."""
 
 import asyncio
+import contextlib
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from quant_trading.tws_sim.clock import SimClock
 from quant_trading.tws_sim.connection import Session
 from quant_trading.tws_sim.simulator import Simulator
 
-__all__ = ["ThreadedTwsServer", "TwsServer"]
+__all__ = ["ThreadedTwsServer", "TwsServer", "serve_until_stopped"]
 
 T = TypeVar("T")
 
@@ -132,6 +134,30 @@ class TwsServer:
         self._timer = None
         self.catch_up()
         self.schedule()
+
+
+def serve_until_stopped(
+    simulator: Simulator, clock: SimClock, host: str, port: int, on_ready: Callable[[int], None]
+) -> None:
+    """Serve on (host, port) until SIGINT or SIGTERM; `on_ready` is told the port when clients may come.
+
+    Raises:
+        OSError: when the address cannot be had.
+    """
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            # Windows has no signal handlers in its loop; Ctrl-C arrives as KeyboardInterrupt there.
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(name, stop.set)
+        async with TwsServer(simulator, clock, host, port) as server:
+            on_ready(server.port)
+            await stop.wait()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run())
 
 
 class ThreadedTwsServer:

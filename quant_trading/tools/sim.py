@@ -1,0 +1,167 @@
+"""Run the simulated TWS on a port: `python -m quant_trading.tools.sim --source seed:7`.
+
+Any IBKR client connects to it as to a real TWS. It prints one block when it is ready, one line per client
+and order, and the counts of received messages when it is stopped with Ctrl-C.
+
+Exit codes: 0 stopped, 2 the source or an option cannot be used, 3 the address cannot be had.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quant_trading.tws_sim.config import SimConfig
+    from quant_trading.tws_sim.simulator import Simulator
+    from quant_trading.tws_sim.tape import Tape
+
+__all__ = ["main"]
+
+_OK, _USAGE, _ADDRESS = 0, 2, 3
+_SECOND_NS = 1_000_000_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the simulator until it is stopped; return the exit code."""
+    options = _parser().parse_args(arguments)
+    # Everything heavy is imported from here on, so that --help answers at once.
+    from quant_trading.tws_sim.simulator import Simulator
+    from quant_trading.tws_sim.sources import open_source
+
+    try:
+        config = _config(options)
+        tape = open_source(options.source)
+        simulator = Simulator(tape, config, _start_ns(options.now, options.source, tape))
+    except ValueError as error:
+        return _fail(_USAGE, str(error))
+    return _serve(options, simulator)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="desk sim", description="A TWS in a box: serves real IBKR clients on a port of this machine."
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    add("--port", type=int, default=7497, help="port, 0 takes a free one (default: %(default)s)")
+    add("--source", default="seed:7", help="seed:N, or a file or folder of bars (default: %(default)s)")
+    add("--speed", type=float, default=1.0, help="simulated seconds per second, 0 stands still (default: 1)")
+    add("--now", metavar='"YYYY-MM-DD HH:MM"', help="simulated start in New York time (default: the wall clock "
+        "for seed:N, the close of the last session for files)")  # fmt: skip
+    add("--cash", default="1000000", help="starting cash in USD (default: %(default)s)")
+    add("--account", action="append", metavar="ID", help="account id, may be repeated (default: DU1234567)")
+    add("--commissions", default="ibkr_fixed", help="ibkr_fixed, none or bps:5 (default: %(default)s)")
+    add("--read-only", action="store_true", help="refuse every order, as TWS with the Read-Only API box ticked")
+    add("--reject", action="append", default=[], metavar="SYM:CODE", help="refuse orders in SYM with error CODE")
+    return parser
+
+
+def _config(options: argparse.Namespace) -> "SimConfig":
+    from decimal import Decimal, InvalidOperation
+
+    from quant_trading.tws_sim.config import SimConfig
+
+    try:
+        cash = Decimal(options.cash)
+    except InvalidOperation:
+        raise ValueError(f"--cash {options.cash!r} is not an amount; write 1000000") from None
+    reject: dict[str, tuple[int, str]] = {}
+    for rule in options.reject:
+        symbol, _, rest = rule.partition(":")
+        code, _, text = rest.partition(":")
+        if not symbol or not code.isascii() or not code.isdigit():
+            raise ValueError(f"--reject {rule!r} is not SYM:CODE; write AAPL:201 or AAPL:201:text")
+        reject[symbol.upper()] = (int(code), text)
+    return SimConfig(
+        accounts=tuple(options.account or ("DU1234567",)),
+        cash=cash,
+        commissions=options.commissions,
+        reject=reject,
+        read_only=options.read_only,
+    )
+
+
+def _start_ns(words: str | None, source: str, tape: "Tape") -> int:
+    """Return the simulated start, UTC ns.
+
+    Raises:
+        ValueError: when the words are no moment, or lie outside the table of sessions.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from quant_trading.refdata.sessions import EXCHANGE_ZONE, next_session
+
+    last_ns = tape.last_ns()
+    if words is not None:
+        try:
+            moment = datetime.fromisoformat(words)
+        except ValueError:
+            raise ValueError(f'--now {words!r} is no moment; write "2026-11-19 10:00", New York time') from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=EXCHANGE_ZONE)
+    elif last_ns is not None:
+        # One second after the close: the last bar is complete and the market is shut.
+        return last_ns + _SECOND_NS
+    else:
+        # The only place of the simulator that looks at the wall clock: a person runs it now.
+        moment = datetime.now(UTC)  # noqa: TID251
+    start_ns = round((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)) * 1000
+    next_session(start_ns)
+    return start_ns
+
+
+def _serve(options: argparse.Namespace, simulator: "Simulator") -> int:
+    from quant_trading.tws_sim.clock import SimClock
+    from quant_trading.tws_sim.server import serve_until_stopped
+    from quant_trading.tws_sim.times import exchange_time
+
+    try:
+        clock = SimClock(simulator.now_ns, options.speed)
+    except ValueError as error:
+        return _fail(_USAGE, f"--speed: {error}")
+    simulator.observer = lambda line: _say(f"{exchange_time(simulator.now_ns)}  {line}")
+    try:
+        serve_until_stopped(
+            simulator, clock, options.host, options.port, lambda port: _say(_banner(options, simulator, port))
+        )
+    except OverflowError:
+        return _fail(_USAGE, f"--port {options.port} is not within 0..65535")
+    except OSError as error:
+        return _fail(
+            _ADDRESS,
+            f"{options.host}:{options.port} cannot be used: {error.strerror or error}; "
+            "stop what runs there (a TWS or another simulator), or choose another --port or --host",
+        )
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(simulator.counters.items())) or "none"
+    _say(f"stopped; messages received: {counts}")
+    return _OK
+
+
+def _banner(options: argparse.Namespace, simulator: "Simulator", port: int) -> str:
+    from quant_trading.tws_sim.times import exchange_time
+
+    config = simulator.config
+    lines = [
+        "TWS in a box: simulated market, simulated money",
+        f"  address     {options.host}:{port}",
+        f"  source      {options.source}",
+        f"  simulated   {exchange_time(simulator.now_ns)}, speed {options.speed:g}",
+        f"  accounts    {', '.join(config.accounts)}, {config.cash:,f} USD each{', read-only' * config.read_only}",
+        f"  connect     ib.connect('{options.host}', {port}, clientId=1)",
+        "  stop        Ctrl-C",
+    ]
+    return "\n".join(lines)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _fail(code: int, text: str) -> int:
+    print(f"error: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
