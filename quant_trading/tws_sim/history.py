@@ -7,6 +7,7 @@ trading time; "1 Y" reaches back to the day after the same date a year ago; word
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,8 +61,8 @@ class HistoryRequest:
     keep_up_to_date: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRow:
+# A tuple: a year of minutes has a hundred thousand of them.
+class HistoryRow(NamedTuple):
     """One bar as TWS sends it: volume, wap and count are -1 on quote bars, volume is whole shares."""
 
     date: str
@@ -71,7 +72,7 @@ class HistoryRow:
     close: float
     volume: int
     wap: float
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks a bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +284,7 @@ def _rows(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> tuple[H
     # A mean has more digits than anybody sends.
     wap = np.round(bars.wap, 6)
     columns = (bars.open, bars.high, bars.low, bars.close, bars.volume.astype(np.int64), wap, bars.count)
-    return tuple(HistoryRow(*row) for row in zip(dates, *(column.tolist() for column in columns), strict=True))
+    return tuple(map(HistoryRow._make, zip(dates, *(column.tolist() for column in columns), strict=True)))
 
 
 def _row(bars: TapeBars, index: int, size: BarSize, format_date: int, zone: str) -> HistoryRow:

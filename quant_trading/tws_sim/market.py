@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import aggregate, concat, rows
 from quant_trading.tws_sim.noise import mix
-from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series
+from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series, SessionSoFar
 from quant_trading.tws_sim.tape import BarSize, Contract, FloatArray, IntArray, Quote, TapeBars, What
 
 __all__ = ["SeriesTape"]
@@ -84,24 +84,24 @@ class SeriesTape:
         is_open = at_ns < int(series.close_ns[day])
         is_today = is_open or at_ns < int(series.midnight_ns[day]) + _DAY_NS
         previous_close = self._previous_close(contract, series, day if is_today else day + 1)
-        so_far, last_size = _session_so_far(series, day, at_ns)
-        if so_far is None:
+        so_far = _session_so_far(series, day, at_ns)
+        if so_far.last is None:
             return None
-        last = round(float(so_far.close[0]) * series.scale)
+        last = round(so_far.last * series.scale)
         bid_ticks, ask_ticks = _around(last, int(series.spread[day]))
         sizes = mix(series.key, _STREAM_SIZES, at_ns // SECOND_NS)
-        traded = is_today and so_far.volume[0] > 0
+        traded = is_today and so_far.volume > 0
         return Quote(
             bid=_decimal(bid_ticks, series.scale),
             ask=_decimal(ask_ticks, series.scale),
             last=_decimal(last, series.scale),
             bid_size=100 * (1 + sizes % 9),
             ask_size=100 * (1 + (sizes >> 8) % 9),
-            last_size=last_size,
-            open=_price(float(so_far.open[0]), series.scale) if traded else None,
-            high=_price(float(so_far.high[0]), series.scale) if traded else None,
-            low=_price(float(so_far.low[0]), series.scale) if traded else None,
-            volume=int(so_far.volume[0]) if is_today else 0,
+            last_size=so_far.last_size,
+            open=_price(so_far.open, series.scale) if traded else None,
+            high=_price(so_far.high, series.scale) if traded else None,
+            low=_price(so_far.low, series.scale) if traded else None,
+            volume=so_far.volume if is_today else 0,
             previous_close=previous_close,
             is_open=is_open,
         )
@@ -296,26 +296,16 @@ def _with_stamps(bars: TapeBars, start_ns: IntArray) -> TapeBars:
     return TapeBars(start_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.wap, bars.count)
 
 
-def _session_so_far(series: Series, day: int, at_ns: int) -> tuple[TapeBars | None, int]:
-    """Return the bar of the day's session up to and including `at_ns`, and the size of its last trade."""
+def _session_so_far(series: Series, day: int, at_ns: int) -> SessionSoFar:
+    """Return the session of the day up to and including `at_ns`."""
     if at_ns >= int(series.close_ns[day]):
-        bar = rows(series.days, slice(day, day + 1))
-        return bar, max(1, int(bar.volume[0]) // max(1, int(bar.count[0])))
-    blocks = series.blocks(day, day + 1, True)
-    block = int(np.searchsorted(blocks.start_ns, at_ns, side="right")) - 1
-    if block >= 0:
-        seconds = series.seconds(day, block, True)
-        seconds = rows(seconds, seconds.start_ns <= at_ns)
-        parts = concat([rows(blocks, slice(0, block)), seconds])
-        traded = np.flatnonzero(parts.volume > 0)
-        if len(traded):
-            last_size = max(1, int(parts.volume[traded[-1]]) // max(1, int(parts.count[traded[-1]])))
-            return aggregate(parts, np.zeros(len(parts), dtype=np.int64)), last_size
-    if day == 0:
-        return None, 0
-    close = series.days.close[day - 1 : day]
-    zero = np.zeros(1)
-    return TapeBars(series.open_ns[day : day + 1], close, close, close, close, zero, close, zero.astype(np.int64)), 0
+        return series.so_far_at_close(day)
+    block = int(np.searchsorted(series.blocks(day, day + 1, True).start_ns, at_ns, side="right")) - 1
+    if block < 0:
+        return series.so_far_before(day, 0)
+    before = series.so_far_before(day, block)
+    seconds = series.seconds(day, block, True)
+    return before.plus(seconds, int(np.searchsorted(seconds.start_ns, at_ns, side="right")))
 
 
 def _around(last: int, spread: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KeyArray", "keys_at", "mix", "name_key", "normals", "uniforms"]
+__all__ = ["KeyArray", "bits_at", "keys_at", "mix", "name_key", "normals", "normals_of", "uniforms", "uniforms_of"]
 
 KeyArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
@@ -59,7 +59,8 @@ def keys_at(key: int, positions: IntArray) -> KeyArray:
     return _scramble(np.uint64(key) + (positions.astype(np.uint64) + np.uint64(1)) * _GAMMA_U)
 
 
-def _bits(keys: KeyArray, lane: int, width: int) -> KeyArray:
+def bits_at(keys: KeyArray, lane: int, width: int) -> KeyArray:
+    """Return uint64[len(keys), width] of random bits."""
     first = lane * _LANE_WIDTH + 1
     counter = np.arange(first, first + width, dtype=np.uint64)
     return _scramble(keys[:, None] + counter[None, :] * _GAMMA_U)
@@ -67,18 +68,26 @@ def _bits(keys: KeyArray, lane: int, width: int) -> KeyArray:
 
 def uniforms(keys: KeyArray, lane: int, width: int) -> FloatArray:
     """Return float64[len(keys), width] in [0, 1); `lane` separates independent uses of the same keys."""
-    return np.asarray((_bits(keys, lane, width) >> np.uint64(11)).astype(np.float64) * _TO_UNIT)
+    return uniforms_of(bits_at(keys, lane, width))
 
 
 def normals(keys: KeyArray, lane: int, width: int) -> FloatArray:
-    """Return float64[len(keys), width], close to the standard normal distribution, within +-4.1.
+    """Return float64[len(keys), width], close to the standard normal distribution, within +-4.1."""
+    return normals_of(bits_at(keys, lane, width))
+
+
+def uniforms_of(bits: KeyArray) -> FloatArray:
+    """Return numbers in [0, 1) made of random bits."""
+    return np.asarray((bits >> np.uint64(11)).astype(np.float64) * _TO_UNIT)
+
+
+def normals_of(bits: KeyArray) -> FloatArray:
+    """Return nearly normal numbers made of random bits.
 
     The four 16-bit words of a number are summed (which is nearly normal, its tails too thin) and stretched by
     the cubic that restores the fourth moment: arithmetic only, so the bits are the same on every processor.
     """
-    bits = _bits(keys, lane, width)
-    total = (
-        (bits & _WORD) + ((bits >> np.uint64(16)) & _WORD) + ((bits >> np.uint64(32)) & _WORD) + (bits >> np.uint64(48))
-    )
+    total = (bits & _WORD) + ((bits >> np.uint64(16)) & _WORD)
+    total += ((bits >> np.uint64(32)) & _WORD) + (bits >> np.uint64(48))
     x = (total.astype(np.float64) - _WORDS_MEAN) * _PER_WORDS_DEVIATION
     return np.asarray(x * (1.0 + _TAIL * (x * x - 3.0)) / _STRETCHED_DEVIATION)

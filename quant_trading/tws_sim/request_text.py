@@ -90,11 +90,27 @@ def _zone(name: str) -> ZoneInfo | None:
 
 def format_moment(ns: int, format_date: int, zone_name: str) -> str:
     """Return a moment as TWS writes it: 1 "20231019 16:11:48 US/Eastern", 2 epoch seconds, 3 without the year."""
+    seconds = ns // _SECOND_NS
     if format_date == 2:
-        return str(ns // _SECOND_NS)
-    local = (_EPOCH + timedelta(seconds=ns // _SECOND_NS)).astimezone(_zone(zone_name) or EXCHANGE_ZONE)
-    pattern = "%Y%m%d %H:%M:%S" if format_date == 1 else "%m%d %H:%M:%S"
-    return f"{local.strftime(pattern)} {zone_name}"
+        return str(seconds)
+    local = seconds + _offset_seconds(seconds // 900, zone_name)
+    days, second = divmod(local, 86_400)
+    day = _day_text(days) if format_date == 1 else _day_text(days)[4:]
+    minute, second = divmod(second, 60)
+    return f"{day} {minute // 60:02d}:{minute % 60:02d}:{second:02d} {zone_name}"
+
+
+# A year of minutes has 98,000 moments but few days, and no zone changes its offset within a quarter of an hour.
+@lru_cache(maxsize=1024)
+def _day_text(days: int) -> str:
+    return (_EPOCH + timedelta(days=days)).strftime("%Y%m%d")
+
+
+@lru_cache(maxsize=16_384)
+def _offset_seconds(quarter: int, zone_name: str) -> int:
+    moment = _EPOCH + timedelta(seconds=quarter * 900)
+    offset = moment.astimezone(_zone(zone_name) or EXCHANGE_ZONE).utcoffset()
+    return 0 if offset is None else offset.days * 86_400 + offset.seconds
 
 
 def format_head(ns: int, format_date: int) -> str:

@@ -6,6 +6,7 @@ happen at its stamp, so the second is the resolution of the tape.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +17,7 @@ from quant_trading.tws_sim.noise import keys_at, mix
 from quant_trading.tws_sim.refine import refine
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
-__all__ = ["DAY_SECONDS", "SECOND_NS", "Series", "spread_ticks"]
+__all__ = ["DAY_SECONDS", "SECOND_NS", "Series", "SessionSoFar", "spread_ticks"]
 
 SECOND_NS = 1_000_000_000
 DAY_SECONDS = 86_400
@@ -29,6 +30,39 @@ _CACHED_BLOCKS, _CACHED_DAYS = 64, 32
 def spread_ticks(reference: FloatArray, spread_bps: float, scale: int) -> IntArray:
     """Return the synthetic bid-ask spread in ticks: `spread_bps` of the reference price, one tick at least."""
     return np.maximum(1, np.rint(reference * scale * spread_bps / 10_000)).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSoFar:
+    """What a session has come to at some moment.
+
+    Attributes:
+        open, high, low: of its trades; meaningless while `volume` is 0.
+        last, last_size: the latest trade, of an earlier session if need be; None before the very first.
+    """
+
+    open: float
+    high: float
+    low: float
+    volume: int
+    last: float | None
+    last_size: int
+
+    def plus(self, bars: TapeBars, stop: int) -> "SessionSoFar":
+        """Return the session after the first `stop` of the bars that follow."""
+        traded = np.flatnonzero(bars.volume[:stop])
+        if len(traded) == 0:
+            return self
+        first, final = traded[0], traded[-1]
+        high, low = float(bars.high[traded].max()), float(bars.low[traded].min())
+        return SessionSoFar(
+            open=self.open if self.volume else float(bars.open[first]),
+            high=max(self.high, high) if self.volume else high,
+            low=min(self.low, low) if self.volume else low,
+            volume=self.volume + int(bars.volume[:stop].sum()),
+            last=float(bars.close[final]),
+            last_size=max(1, int(bars.volume[final]) // max(1, int(bars.count[final]))),
+        )
 
 
 class Series:
@@ -71,6 +105,7 @@ class Series:
         self._load_blocks = load_blocks
         self._load_all_hours = load_all_hours
         self._day_blocks = lru_cache(maxsize=_CACHED_DAYS)(self._load_day)
+        self._so_far = lru_cache(maxsize=_CACHED_BLOCKS)(self._add_up)
         self._seconds_of_block = lru_cache(maxsize=_CACHED_BLOCKS)(self._refine_block)
 
     def day_span(self, use_rth: bool) -> tuple[IntArray, IntArray]:
@@ -100,6 +135,21 @@ class Series:
     def seconds(self, day: int, block: int, use_rth: bool) -> TapeBars:
         """Return the seconds of one block of the day."""
         return self._seconds_of_block(day, block, use_rth)
+
+    def so_far_before(self, day: int, block: int) -> SessionSoFar:
+        """Return what the day's session had come to when its block number `block` began."""
+        return self._so_far(day, block)
+
+    def so_far_at_close(self, day: int) -> SessionSoFar:
+        """Return what the day's session came to."""
+        return self._so_far_at_open(day).plus(rows(self.days, slice(day, day + 1)), 1)
+
+    def _add_up(self, day: int, block: int) -> SessionSoFar:
+        return self._so_far_at_open(day).plus(self.blocks(day, day + 1, True), block)
+
+    def _so_far_at_open(self, day: int) -> SessionSoFar:
+        last = float(self.days.close[day - 1]) if day > 0 else None
+        return SessionSoFar(0.0, 0.0, 0.0, 0, last, 1 if day > 0 else 0)
 
     def seconds_between(self, day: int, start_ns: int, end_ns: int, use_rth: bool) -> TapeBars:
         """Return the seconds of the day with start_ns <= stamp < end_ns."""

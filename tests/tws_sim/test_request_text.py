@@ -1,6 +1,7 @@
 """Durations, end times and date formats."""
 
-from datetime import date
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -89,9 +90,14 @@ def test_formats() -> None:
     assert format_head(moment, 2) == "1697746308"
 
 
+@given(st.integers(0, 1_900_000_000), st.sampled_from(["US/Eastern", "Asia/Kolkata", "Europe/London", "UTC"]))
+def test_moments_are_written_as_the_library_writes_them(seconds: int, zone: str) -> None:
+    expected = datetime.fromtimestamp(seconds, ZoneInfo(zone)).strftime("%Y%m%d %H:%M:%S ") + zone
+    assert format_moment(seconds * 10**9, 1, zone) == expected
+
+
 @given(st.integers(0, 1_900_000_000))
 def test_a_written_moment_is_read_back(seconds: int) -> None:
-    # New York writes the hour before the clocks go back twice; the first reading is taken.
     written = format_moment(seconds * 10**9, 1, "UTC")
     assert parse_end(written, NOW) == seconds * 10**9
     assert parse_end(format_head(seconds * 10**9, 1), NOW) == seconds * 10**9
