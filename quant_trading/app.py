@@ -159,6 +159,7 @@ def _backtest_bars(options: Namespace, settings: Settings, client_id: int) -> "B
         account = _open_account(options, settings, client_id)
         try:
             panel = account.bars(settings.universe, chosen.bar_size, chosen.duration)
+            panel = panel.known_at(int(account.now().timestamp()) * 1_000_000_000)  # the running bar is no history
         finally:
             account.close()
     else:

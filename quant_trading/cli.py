@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A scheduler or a closed terminal ends a run like Ctrl-C does: in order, with its exit code.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from quant_trading import app
+        from quant_trading.app import run
 
-        return app.run(options, environ=os.environ, root=Path.cwd(), say=_say)
+        return run(options, environ=os.environ, root=Path.cwd(), say=_say)
     except DeskError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
+    # fmt: off
     add("--run", choices=("trade", "backtest", "live"), default="trade",
         help="trade: one rebalance to the STATIC weights (default); backtest: simulate on history; "
              "live: the daily strategy run")
@@ -87,4 +88,5 @@ def _parser() -> argparse.ArgumentParser:
     link.add_argument("--slot", type=int, default=1, metavar="N",
                       help="a further rebalance of the same session on purpose (default: 1)")
     link.add_argument("--verbose", action="store_true", help="show the log on the console")
-    return parser  # fmt: skip
+    # fmt: on
+    return parser

@@ -1,5 +1,6 @@
 """Bars in local files: one file per symbol and size, or one long file for many symbols."""
 
+import logging
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -10,12 +11,13 @@ import numpy as np
 from quant_trading.data.bar_files import BarFile, open_bar_file
 from quant_trading.data.files import replace_file
 from quant_trading.domain.bar_sizes import BAR_SIZES, BarSize, Duration, parse_bar_size, parse_duration
-from quant_trading.domain.bars import BarColumns, BarPanel, panel_from_columns
+from quant_trading.domain.bars import BarColumns, BarPanel, no_bars, panel_from_columns
 from quant_trading.domain.errors import ConfigError, DataGap
 from quant_trading.refdata.sessions import exchange_date
 
 __all__ = ["LocalBars", "load_panel", "save_bars"]
 
+_log = logging.getLogger(__name__)
 _TIMEFRAMES = frozenset(size.timeframe for size in BAR_SIZES)
 
 
@@ -29,9 +31,9 @@ class LocalBars:
     def __init__(self, data_dir: Path) -> None:
         self._place = data_dir
 
-    def bars(self, symbols: Sequence[str], bar_size: str, duration: str) -> BarPanel:
+    def bars(self, symbols: Sequence[str], bar_size: str, duration: str, *, skip_missing: bool = False) -> BarPanel:
         """Return the bars of `duration` up to the last one; see `load_panel`."""
-        return load_panel(self._place, symbols, bar_size, duration=duration)
+        return load_panel(self._place, symbols, bar_size, duration=duration, skip_missing=skip_missing)
 
 
 def load_panel(
@@ -42,6 +44,7 @@ def load_panel(
     duration: str | None = None,
     start: date | None = None,
     end: date | None = None,
+    skip_missing: bool = False,
 ) -> BarPanel:
     """Return the bars of `symbols` on one clock; a bar that one symbol lacks is NaN.
 
@@ -54,6 +57,7 @@ def load_panel(
         bar_size: IBKR's words or a timeframe, up to one day.
         duration: IBKR's words, back from the last bar of `end`: N D are sessions, W, M and Y the calendar.
         start, end: first and last exchange date, both included.
+        skip_missing: True makes a symbol without bars a column of NaN, as long as another has some.
 
     Raises:
         ConfigError: when the place is missing or several files hold the same symbol.
@@ -70,16 +74,24 @@ def load_panel(
         twice = next(symbol for i, symbol in enumerate(symbols) if symbol in symbols[:i])
         raise ConfigError(f"symbol {twice} is named twice; name it once")
     found = _find(data_dir, symbols, size)
-    panel = panel_from_columns(symbols, size.words, [found[symbol] for symbol in symbols])
+    lacking = [symbol for symbol in symbols if symbol not in found]
+    if lacking and (not skip_missing or not found):
+        raise DataGap(
+            f"{data_dir}: no bars of {size.words} of {', '.join(lacking)}; expected {lacking[0]}_{size.timeframe}.csv "
+            "or a file with a symbol column; fetch them with --ibkr or leave them out"
+        )
+    panel = panel_from_columns(symbols, size.words, [found.get(symbol, no_bars()) for symbol in symbols])
     panel = _between(panel, start, end)
     if reach is not None and len(panel):
         panel = panel.rows(_first_of(panel, reach), len(panel))
     empty = [symbol for j, symbol in enumerate(symbols) if not np.any(panel.close[:, j] == panel.close[:, j])]
-    if empty:
+    if empty and (not skip_missing or len(empty) == len(symbols)):
         span = " ".join(str(part) for part in (duration, start and f"from {start}", end and f"to {end}") if part)
         raise DataGap(
             f"{data_dir}: no bars of {', '.join(empty)} within {span or 'the files'}; widen it or leave them out"
         )
+    if empty:
+        _log.warning("%s: no bars of %s; they are skipped", data_dir, ", ".join(empty))
     return panel
 
 
@@ -120,7 +132,7 @@ def _stem(symbol: str, size: BarSize) -> str:
 
 
 def _find(place: Path, symbols: Sequence[str], size: BarSize) -> dict[str, BarColumns]:
-    """Return each symbol's columns."""
+    """Return the columns of each symbol that has any."""
     if not place.exists():
         raise ConfigError(f"data folder {place} does not exist; name one that does, or fetch bars with --ibkr")
     found: dict[str, BarColumns] = {}
@@ -162,12 +174,6 @@ def _find(place: Path, symbols: Sequence[str], size: BarSize) -> dict[str, BarCo
         wanted = [symbol for symbol in missing if holders.get(symbol) is file]
         if wanted:
             found.update(file.columns_of(wanted, size))
-    lacking = [symbol for symbol in symbols if symbol not in found]
-    if lacking:
-        raise DataGap(
-            f"{place}: no bars of {size.words} of {', '.join(lacking)}; expected {lacking[0]}_{size.timeframe}.csv "
-            "or a file with a symbol column; fetch them with --ibkr or leave them out"
-        )
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BarColumns", "BarPanel", "FloatArray", "IntArray", "panel_from_columns"]
+__all__ = ["BarColumns", "BarPanel", "FloatArray", "IntArray", "no_bars", "panel_from_columns"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -82,6 +82,12 @@ class BarColumns:
     low: FloatArray
     close: FloatArray
     volume: FloatArray
+
+
+def no_bars() -> BarColumns:
+    """Return the columns of a symbol without a single bar."""
+    times, values = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
+    return BarColumns(times, times, values, values, values, values, values)
 
 
 def panel_from_columns(symbols: Sequence[str], bar_size: str, columns: Sequence[BarColumns]) -> BarPanel:

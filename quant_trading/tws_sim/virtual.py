@@ -21,6 +21,7 @@ __all__ = ["DeadlockError", "VirtualLoop"]
 _SECOND_NS = 1_000_000_000
 # Far above the rounding of a float that counts seconds for years, far below what a program waits for.
 _RESOLUTION = 1e-6
+_TURN_NS = 1_000
 
 
 class DeadlockError(RuntimeError):
@@ -223,6 +224,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             DeadlockError: when neither the loop nor a simulator has anything to come.
         """
         if timeout is not None and timeout <= 0:
+            # A turn of the loop takes a moment, as it does in reality: a program that asks whether more than
+            # a second has passed since it last sent, on a timer of exactly a second, would else spin for ever.
+            self._advance(self._now_ns + _TURN_NS)
             return
         own_ns = None if timeout is None else self._now_ns + ceil(timeout * _SECOND_NS)
         event_ns = self._next_event_ns()
