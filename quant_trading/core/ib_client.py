@@ -133,10 +133,24 @@ class _FailureCounter(logging.LoggerAdapter[logging.Logger]):
 
 
 class _Demoted(logging.LoggerAdapter[logging.Logger]):
-    """The client's logger with failures to connect at INFO: the connection says them once, with the cure."""
+    """A logger of the library's with its errors at DEBUG: the connection says the same once, with the cure."""
 
     def error(self, msg: object, *args: object, **kwargs: Any) -> None:
-        self.info(msg, *args, **kwargs)
+        self.debug(msg, *args, **kwargs)
+
+
+class _TwsWords(logging.LoggerAdapter[logging.Logger]):
+    """The wrapper's logger without what TWS said: it is passed on to the listener, which knows each code's weight.
+
+    The library would log a confirmed cancel (202) as an error. What it says of itself stays an error.
+    """
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
+        level = logging.DEBUG if str(msg).startswith("Error ") else logging.ERROR
+        self.log(level, msg, *args, **kwargs)
+
+    def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.debug(msg, *args, **kwargs)
 
 
 class _BoundClient(Client):
@@ -189,6 +203,7 @@ class BoundIB(IB):
         wrapper = _RawWrapper(self, defaults=self.wrapper.defaults)
         wrapper.loop_of = loop_of
         wrapper.listener = listener
+        wrapper._logger = cast(logging.Logger, _TwsWords(wrapper._logger, {}))
         self.wrapper = wrapper
         self.client = _BoundClient(wrapper, self)
         self.client.apiEnd += self.disconnectedEvent

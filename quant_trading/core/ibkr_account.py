@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -58,7 +58,13 @@ class GuardedConnection(IBKRConnection):
         Raises:
             AccountRefused: when mode, port and account do not fit.
         """
+        self._owner.count_message()  # START_API, which the client library sent by itself
         return self._owner.accept_account(self.port, accounts)
+
+    async def request(self, name: str, request: Callable[[], Awaitable[Any]]) -> None:
+        """Make one request of `fetch` within the message budget."""
+        await self._owner.pace(_SENDS)
+        await super().request(name, request)
 
     def on_connection_lost(self, cause: str) -> None:
         """Tell the owner."""
@@ -242,7 +248,7 @@ class IBKRAccount:
         return self._connection.call(self._current_time(self._connection.timeout_seconds))
 
     async def _current_time(self, seconds: float) -> datetime:
-        await self._pace(_SENDS)
+        await self.pace(_SENDS)
         answer: datetime = await self._connection.ask(
             self._connection.ib.reqCurrentTimeAsync, "the current time", seconds
         )
@@ -281,7 +287,7 @@ class IBKRAccount:
             raise DataGap(f"{symbol!r} is not a ticker; write it as the exchange does, e.g. AAPL or BRK.B")
         primary = self._primary_exchanges.get(symbol, "")
         wish = contract_of(Instrument(symbol, primary_exchange=primary))
-        await self._pace(_SENDS)
+        await self.pace(_SENDS)
         try:
             answers: list[ContractDetails] = await self._connection.ask(
                 lambda: self._connection.ib.reqContractDetailsAsync(wish), f"the contract details of {symbol}"
@@ -382,7 +388,7 @@ class IBKRAccount:
             instrument.con_id, instrument.exchange, what, bar_seconds(bar_size), (end, duration, bar_size, regular)
         )
         contract = contract_of(instrument)
-        await self._pace(_HISTORY, key)
+        await self.pace(_HISTORY, key)
         loop = asyncio.get_running_loop()
         limit, asked_at = self._history_timeout_seconds, loop.time()
         try:
@@ -421,12 +427,12 @@ class IBKRAccount:
         ib.wrapper.portfolio[account].clear()
         for key in [key for key in ib.wrapper.accountValues if key[0] == account]:
             del ib.wrapper.accountValues[key]
-        await self._pace(_SENDS)
+        await self.pace(_SENDS)
         client: Any = ib.client  # the library leaves its methods untyped
         client.reqAccountUpdates(False, account)  # only a new subscription sends everything again
-        await self._pace(_SENDS)
+        await self.pace(_SENDS)
         await self._connection.ask(lambda: ib.reqAccountUpdatesAsync(account), "account updates")
-        await self._pace(_SENDS)
+        await self.pace(_SENDS)
         held = await self._connection.ask(ib.reqPositionsAsync, "positions")
         equity, currency = self._account_value("NetLiquidation")
         cash, _ = self._account_value("TotalCashValue")
@@ -471,7 +477,11 @@ class IBKRAccount:
 
     # Pacing.
 
-    async def _pace(self, kind: str, key: HistoryKey | None = None) -> None:
+    def count_message(self) -> None:
+        """Count a message that left without asking; call it on the running loop."""
+        self._pacer.note_sent(_SENDS, None, asyncio.get_running_loop().time())
+
+    async def pace(self, kind: str, key: HistoryKey | None = None) -> None:
         """Wait until one more message of this kind may leave, and count it."""
         loop = asyncio.get_running_loop()
         while True:

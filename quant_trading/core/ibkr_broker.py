@@ -151,7 +151,7 @@ class IBKRBroker(IBKRAccount):
         return self._connection.call(self._place(order, placed, contract))
 
     async def _place(self, order: Order, placed: IbOrder, contract: Contract) -> OrderState:
-        await self._pace("message")
+        await self.pace("message")
         self._check_may_send()
         ib = self._connection.ib
         order_id = ib.client.getReqId()
@@ -183,7 +183,7 @@ class IBKRBroker(IBKRAccount):
         ib = self._connection.ib
         # A cancel never waits behind orders: it is counted, not delayed. The client library still
         # holds the wire below TWS's own limit.
-        self._pacer.note_sent("message", None, asyncio.get_running_loop().time())
+        self.count_message()
         state = self._book.cancel_sent(order_ref)
         trade = ib.wrapper.trades.get((self._connection.client_id, order_id))
         if trade is not None:
@@ -220,8 +220,6 @@ class IBKRBroker(IBKRAccount):
 
     async def _refresh(self, seconds: float) -> None:
         self._refreshed_at = asyncio.get_running_loop().time()
-        for _ in _ORDER_FETCHES:
-            await self._pace("message")
         await self._connection.ask(
             lambda: self._connection.fetch(_ORDER_FETCHES), "open orders, completed orders and executions", seconds
         )

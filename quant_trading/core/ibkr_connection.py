@@ -296,11 +296,12 @@ class IBKRConnection(RawListener):
         # Executions come last: they are folded into orders, which should be known by then.
         first = [name for name in ALL_FETCHES if name in names and name != "executions"]
         self._waiting = dict.fromkeys(name for name in ALL_FETCHES if name in names)
-        await asyncio.gather(*(self._one(name, requests[name]) for name in first))
+        await asyncio.gather(*(self.request(name, requests[name]) for name in first))
         if "executions" in names:
-            await self._one("executions", requests["executions"])
+            await self.request("executions", requests["executions"])
 
-    async def _one(self, name: str, request: Callable[[], Awaitable[Any]]) -> None:
+    async def request(self, name: str, request: Callable[[], Awaitable[Any]]) -> None:
+        """Make one of the requests of `fetch` and wait for its end."""
         await request()
         self._waiting.pop(name, None)
 
@@ -445,8 +446,10 @@ class IBKRConnection(RawListener):
         elif kind is ErrorClass.CONNECTIVITY_BACK:
             self.connectivity_lost = False
             _log.warning("TWS is connected to IBKR again (%s: %s)", code, text)
-        elif kind is ErrorClass.FEED:
-            _log.warning("TWS %s: %s", code, text)
+        else:
+            level = logging.INFO if kind is ErrorClass.ADVISORY else logging.WARNING
+            whose = "" if request_id == -1 else f" (request {request_id})"
+            _log.log(level, "TWS %s: %s%s", code, text, whose)
 
     def on_open_order(self, contract: Contract, order: IbOrder, state: IbOrderState) -> None:
         """See one openOrder message; nothing by default."""
