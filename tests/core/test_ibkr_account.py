@@ -187,6 +187,17 @@ def test_the_portfolio_is_the_accounts_at_market() -> None:
     assert abs(apple.unrealized_pnl - 100 * (apple.market_price - 130)) < Decimal("0.01")
 
 
+def test_the_portfolio_is_asked_for_anew_and_an_old_mark_is_not_taken_for_a_new_one() -> None:
+    peer = Meddler(simulator(positions={"AAPL": (Decimal(100), Decimal("130"))}))
+    with open_account(peer) as account:
+        assert account.portfolio().positions["AAPL"].market_price is not None
+        peer.edit = lambda fields: [] if fields[0] == "7" else [fields]  # no portfolio lines any more
+        peer.received.clear()
+        assert account.portfolio().positions["AAPL"].market_price is None
+    # unsubscribe, subscribe: only a new subscription sends everything again
+    assert [fields[2] for _, fields in peer.received if fields[0] == "6"][:2] == ["0", "1"]
+
+
 def test_a_closed_position_is_gone_from_the_next_portfolio() -> None:
     with open_broker(simulator(positions={"AAPL": (Decimal(100), Decimal("130"))})) as (broker, _):
         assert broker.portfolio().quantity("AAPL") == 100

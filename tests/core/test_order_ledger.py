@@ -385,3 +385,9 @@ def test_no_sequence_raises_revives_an_ended_order_or_loses_a_fill(story: list[O
         assert state.filled >= before.filled
         assert not was_final or state.is_final
         was_final = state.is_final
+
+
+def test_a_later_status_never_lowers_what_was_announced_as_filled() -> None:
+    ledger = _ledger()
+    _tell(ledger, _status("Submitted", 60), _fill("a.b.01", 40, "10"), _status("Submitted", 40))
+    assert ledger.missing_executions == [REF]
