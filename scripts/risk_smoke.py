@@ -21,7 +21,6 @@ from quant_trading.domain.errors import ConfigError  # noqa: E402  # the package
 from quant_trading.domain.limits import Limits  # noqa: E402
 from quant_trading.domain.orders import OrderIntent, Side  # noqa: E402
 from quant_trading.risk.checks import RiskView, check_order, review_orders  # noqa: E402
-from quant_trading.settings import load_settings  # noqa: E402
 
 EQUITY = Decimal(100_000_000)  # large, so that the rounding of whole shares is small beside every limit
 PRICE = Decimal(100)
@@ -50,6 +49,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Exercise the risk rules without any network.")
     parser.add_argument("--config", default="configs/paper.yaml", help="settings with the limits (%(default)s)")
     options = parser.parse_args()
+    from quant_trading.settings import load_settings  # slow to import, and --help needs none of it
+
     switch_network_off()
     try:
         limits = load_settings(Path(options.config), environ=os.environ, root=ROOT).limits
