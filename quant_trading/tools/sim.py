@@ -9,6 +9,7 @@ Exit codes: 0 stopped, 2 the source or an option cannot be used, 3 the address c
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     add("--port", type=int, default=7497, help="port, 0 takes a free one (default: %(default)s)")
+    add("--port-file", metavar="FILE", help="write the port there when clients may connect, for scripts")
     add("--source", default="seed:7", help="seed:N, or a file or folder of bars (default: %(default)s)")
     add("--speed", type=float, default=1.0, help="simulated seconds per second, 0 stands still (default: 1)")
     add("--now", metavar='"YYYY-MM-DD HH:MM"', help="simulated start in New York time (default: the wall clock "
@@ -121,10 +123,14 @@ def _serve(options: argparse.Namespace, simulator: "Simulator") -> int:
     except ValueError as error:
         return _fail(_USAGE, f"--speed: {error}")
     simulator.observer = lambda line: _say(f"{exchange_time(simulator.now_ns)}  {line}")
+
+    def on_ready(port: int) -> None:
+        if options.port_file:
+            _write_port(Path(options.port_file), port)
+        _say(_banner(options, simulator, port))
+
     try:
-        serve_until_stopped(
-            simulator, clock, options.host, options.port, lambda port: _say(_banner(options, simulator, port))
-        )
+        serve_until_stopped(simulator, clock, options.host, options.port, on_ready)
     except OverflowError:
         return _fail(_USAGE, f"--port {options.port} is not within 0..65535")
     except OSError as error:
@@ -136,6 +142,13 @@ def _serve(options: argparse.Namespace, simulator: "Simulator") -> int:
     counts = ", ".join(f"{name} {count}" for name, count in sorted(simulator.counters.items())) or "none"
     _say(f"stopped; messages received: {counts}")
     return _OK
+
+
+def _write_port(path: Path, port: int) -> None:
+    """Write the number whole or not at all: who waits for the file may read it the moment it is there."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(f"{port}\n", encoding="utf-8")
+    new.replace(path)
 
 
 def _banner(options: argparse.Namespace, simulator: "Simulator", port: int) -> str:
