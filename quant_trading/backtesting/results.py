@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -193,7 +194,13 @@ class BacktestResult:
                 ("dropped", f"{book.dropped_orders:,} orders met no price on the bar that should have filled them")
             )
         rows.append(("conventions", how.in_words()))
-        return [f"{name:<13} {text}" for name, text in rows]
+        return [line for name, text in rows for line in _hang(name, text)]
+
+
+def _hang(name: str, text: str) -> list[str]:
+    """Return `name` and `text` in two columns on lines of at most 80 characters."""
+    indent = " " * 14
+    return textwrap.wrap(f"{name:<14}{text}", 80, subsequent_indent=indent, drop_whitespace=True) or [name]
 
 
 def _shorten(symbols: tuple[str, ...], shown: int = 12) -> str:
