@@ -21,7 +21,7 @@ _PREFIX = b"API\0"
 _LENGTH = 4
 # A hello is a version range and perhaps a few options; nothing honest comes near this.
 _MAX_HELLO = 4096
-_HELLO = re.compile(r"v(\d{1,6})(?:\.\.(\d{1,6}))?(?: (.*))?", re.DOTALL)
+_HELLO = re.compile(r"v([0-9]{1,6})(?:\.\.([0-9]{1,6}))?(?: (.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,10 @@ class FrameReader:
     def _next_event(self) -> Event | None:
         if not self._is_prefix_read:
             head = bytes(self._buffer[: len(_PREFIX)])
-            if head != _PREFIX[: len(head)]:
+            for end, (received, expected) in enumerate(zip(head, _PREFIX, strict=False), start=1):
                 # Judged on the first wrong byte, so that byte by byte and in one chunk agree.
-                return Violation(f"expected the client prefix b'API\\x00', received {head[:4]!r}")
+                if received != expected:
+                    return Violation(f"expected the client prefix {_PREFIX!r}, received {head[:end]!r}")
             if len(head) < len(_PREFIX):
                 return None
             del self._buffer[: len(_PREFIX)]
