@@ -118,7 +118,8 @@ def test_summary_names_the_figures_and_the_conventions():
     panel = random_panel(3, 60, 5)
     settings = BacktestSettings(cost_bps=7.5, commission_per_trade=1.0, close_last=True)
     result = run_backtest(panel, Reversal(3, -0.01), Limits(), settings)
-    text = "\n".join(result.summary())
+    assert max(map(len, result.summary())) <= 80
+    text = " ".join(" ".join(result.summary()).split())  # as if the lines had not been wrapped
     for words in (
         "REVERSAL (lookback = 3, threshold = -0.01)",
         f"{result.dates[0]} to {result.dates[-1]}, 60 bars of 1 day",
@@ -131,7 +132,7 @@ def test_summary_names_the_figures_and_the_conventions():
     ):
         assert words in text
     other = BacktestSettings(fill=FillConvention.NEXT_CLOSE, accounting=Accounting.WEIGHTS, whole_shares=False)
-    line = run_backtest(panel, Reversal(3), Limits(), other).summary()[-1]
+    line = " ".join(" ".join(run_backtest(panel, Reversal(3), Limits(), other).summary()).split())
     assert "filled at the close of the next bar; fixed weights (textbook formula)" in line
     assert "last positions left open and marked" in line
 
