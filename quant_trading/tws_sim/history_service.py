@@ -85,7 +85,9 @@ class HistoryService:
                 last[0] = row
                 session.send("historicalDataUpdate", reqId=req_id, **_row_values(row))
 
-        self._streams.start(session, _RUNNING, req_id, self._config.stream_interval_ns, refresh)
+        # On the full second: what is asked at the end of a bar is its last state, a moment later it is gone.
+        interval = self._config.stream_interval_ns
+        self._streams.start(session, _RUNNING, req_id, interval, refresh, is_aligned=True)
 
     def _cancel_history(self, session: Session, request: Message) -> None:
         """Answer 162 for a query that was still running, 366 for one that is over (documented)."""

@@ -13,6 +13,7 @@ __all__ = ["Streams"]
 class _Stream:
     action: Callable[[], None]
     interval_ns: int
+    is_aligned: bool
     timer: Timer | None = None
 
 
@@ -23,10 +24,24 @@ class Streams:
         self._timeline = timeline
         self._streams: dict[tuple[Session, str, int], _Stream] = {}
 
-    def start(self, session: Session, kind: str, req_id: int, interval_ns: int, action: Callable[[], None]) -> None:
-        """Run `action` every `interval_ns` from now on, beginning one interval from now; replaces its namesake."""
+    def start(
+        self,
+        session: Session,
+        kind: str,
+        req_id: int,
+        interval_ns: int,
+        action: Callable[[], None],
+        *,
+        is_aligned: bool = False,
+    ) -> None:
+        """Run `action` every `interval_ns` from now on; replaces the stream of the same kind and id.
+
+        Args:
+            is_aligned: run at multiples of the interval since 1970, not of the moment of the start, so that
+                the end of a bar is met exactly.
+        """
         self.stop(session, kind, req_id)
-        stream = _Stream(action, interval_ns)
+        stream = _Stream(action, interval_ns, is_aligned)
         self._streams[session, kind, req_id] = stream
         self._arm(stream)
 
@@ -35,7 +50,9 @@ class Streams:
             self._arm(stream)
             stream.action()
 
-        stream.timer = self._timeline.call_at(self._timeline.now_ns + stream.interval_ns, run, is_background=True)
+        now, interval = self._timeline.now_ns, stream.interval_ns
+        at_ns = (now // interval + 1) * interval if stream.is_aligned else now + interval
+        stream.timer = self._timeline.call_at(at_ns, run, is_background=True)
 
     def stop(self, session: Session, kind: str, req_id: int) -> bool:
         """End a stream; return False when there is none of that kind and id."""

@@ -53,7 +53,9 @@ class RawClient:
         self.send(name, **values)
         return self.read()
 
-    def order(self, order_id: int, side: str = "BUY", quantity: int = 100, symbol: str = "ACME", **extra: Any) -> list[Message]:  # fmt: skip
+    def order(
+        self, order_id: int, side: str = "BUY", quantity: int = 100, symbol: str = "ACME", **extra: Any
+    ) -> list[Message]:
         """Place an order, at the market unless `lmtPrice` is given; return the answer."""
         values: dict[str, Any] = {
             "orderId": order_id,

@@ -6,7 +6,9 @@ from decimal import Decimal
 from quant_trading.refdata.sessions import session_at
 from quant_trading.tws_sim.tape import BarSize, Contract, Quote, TapeBars, What
 
-ACME = Contract(101, "ACME", local_symbol="ACME", trading_class="NMS", long_name="Acme Käse AG", valid_exchanges=("SMART", "NASDAQ"))  # fmt: skip
+ACME = Contract(
+    101, "ACME", local_symbol="ACME", trading_class="NMS", long_name="Acme Käse AG", valid_exchanges=("SMART", "NASDAQ")
+)
 BOLT = Contract(102, "BOLT", primary_exchange="NYSE", local_symbol="BOLT", trading_class="BOLT")
 TWIN_US = Contract(201, "TWIN", local_symbol="TWIN", trading_class="NMS")
 TWIN_CA = Contract(202, "TWIN", currency="CAD", primary_exchange="TSE", local_symbol="TWIN", trading_class="TWIN")
@@ -16,9 +18,7 @@ class StepTape:
     """Trades at given moments; the quote is one cent around the last of them."""
 
     def __init__(self, trades: Mapping[str, Sequence[tuple[int, str]]]) -> None:
-        self._trades = {
-            symbol: [(at_ns, Decimal(price)) for at_ns, price in steps] for symbol, steps in trades.items()
-        }
+        self._trades = {symbol: [(at_ns, Decimal(price)) for at_ns, price in steps] for symbol, steps in trades.items()}
 
     def contracts(self) -> tuple[Contract, ...]:
         return (ACME, BOLT, TWIN_US, TWIN_CA)

@@ -146,7 +146,11 @@ def test_summary_values_are_alphabetical_and_hold_what_a_desk_needs() -> None:
 
     assert list(values) == sorted(values)
     # cash 10000 - 1000 - 1, shares 1200, margin 25 % of 1200
-    assert (values["NetLiquidation"], values["TotalCashValue"], values["GrossPositionValue"]) == ("10199.00", "8999.00", "1200.00")  # fmt: skip
+    assert (values["NetLiquidation"], values["TotalCashValue"], values["GrossPositionValue"]) == (
+        "10199.00",
+        "8999.00",
+        "1200.00",
+    )
     assert (values["FullInitMarginReq"], values["FullMaintMarginReq"]) == ("300.00", "300.00")
     assert (values["FullAvailableFunds"], values["BuyingPower"]) == ("9899.00", "39596.00")
     assert values["PreviousDayEquityWithLoanValue"] == "9999.00"

@@ -56,7 +56,11 @@ def test_a_market_buy_fills_at_the_ask_in_the_captured_order_of_messages() -> No
     # 100 shares at 0.005, the minimum is 1.00; nothing was realized
     assert (report.number("commission"), report.number("realizedPNL")) == (Decimal("1.00"), None)
     final = [m for m in answer if m.name == "orderStatus"][-1]
-    assert (final.number("filled"), final.number("remaining"), final.number("avgFillPrice")) == (100, 0, Decimal("10.01"))  # fmt: skip
+    assert (final.number("filled"), final.number("remaining"), final.number("avgFillPrice")) == (
+        100,
+        0,
+        Decimal("10.01"),
+    )
 
 
 def test_a_market_sell_fills_at_the_bid() -> None:
@@ -193,7 +197,11 @@ def test_a_fill_delay_leaves_time_to_cancel() -> None:
     simulator, client = market(fill_delay_ns=500_000_000)
 
     assert names(client.order(1)) == SHOWN
-    assert names(client.ask("cancelOrder", orderId=1)) == ["orderStatus PendingCancel", "orderStatus Cancelled", "error 202"]  # fmt: skip
+    assert names(client.ask("cancelOrder", orderId=1)) == [
+        "orderStatus PendingCancel",
+        "orderStatus Cancelled",
+        "error 202",
+    ]
     client.order(2)
     simulator.advance_to(simulator.now_ns + 500_000_000)
     assert names(client.read()) == FILLED

@@ -64,8 +64,9 @@ def test_the_greeting_has_accounts_next_id_and_farms_in_the_captured_order() -> 
 
 
 @pytest.mark.parametrize(
-    ("minimum", "maximum", "version"), [(100, 157, 157), (157, 176, 176), (100, 225, 178), (157, 158, 157), (163, 163, 163)]
-)  # fmt: skip
+    ("minimum", "maximum", "version"),
+    [(100, 157, 157), (157, 176, 176), (100, 225, 178), (157, 158, 157), (163, 163, 163)],
+)
 def test_the_highest_common_version_is_taken_but_never_158(minimum: int, maximum: int, version: int) -> None:
     session = market().connect()
 
@@ -174,7 +175,11 @@ def test_account_updates_end_and_then_follow_fills() -> None:
     assert names(answer)[-2:] == ["updateAccountTime", "accountDownloadEnd"]
     row = only(answer, "updatePortfolio")
     assert (row.text("symbol"), row.number("position"), row.number("averageCost")) == ("BOLT", 10, Decimal("49.5"))
-    values = {m.text("key"): m.text("value") for m in answer if m.name == "updateAccountValue" and m.text("currency") != "BASE"}  # fmt: skip
+    values = {
+        m.text("key"): m.text("value")
+        for m in answer
+        if m.name == "updateAccountValue" and m.text("currency") != "BASE"
+    }
     assert (values["NetLiquidation"], values["AccountReady"]) == ("1000500.00", "true")
 
     answer = client.order(1)
@@ -208,7 +213,11 @@ def test_account_summary_is_alphabetical_limited_to_two_and_can_be_cancelled() -
 
     answer = client.ask("reqAccountSummary", reqId=1, group="All", tags="TotalCashValue,NetLiquidation,$LEDGER:USD")
 
-    rows = [(m.text("account"), m.text("tag")) for m in answer if m.name == "accountSummary" and m.text("tag") in ("NetLiquidation", "TotalCashValue")]  # fmt: skip
+    rows = [
+        (m.text("account"), m.text("tag"))
+        for m in answer
+        if m.name == "accountSummary" and m.text("tag") in ("NetLiquidation", "TotalCashValue")
+    ]
     assert rows == [(a, t) for a in ("DU1", "DU2") for t in ("NetLiquidation", "TotalCashValue")]
     assert "CashBalance" in {m.text("tag") for m in answer}
     assert names(answer)[-1] == "accountSummaryEnd"
@@ -381,7 +390,11 @@ def test_history_the_market_cannot_serve_is_refused() -> None:
     assert error_of(client.ask("reqHistoricalData", reqId=1, **values))[:2] == (1, 162)
     assert error_of(client.ask("reqHistoricalData", reqId=2, **(values | {"conId": 9})))[:2] == (2, 200)
     assert error_of(client.ask("reqHistoricalData", reqId=3, **(values | {"barSize": "7 mins"})))[:2] == (3, 321)
-    assert error_of(client.ask("cancelHistoricalData", reqId=1)) == (1, 366, "No historical data query found for ticker id:1")  # fmt: skip
+    assert error_of(client.ask("cancelHistoricalData", reqId=1)) == (
+        1,
+        366,
+        "No historical data query found for ticker id:1",
+    )
 
 
 # Orders
@@ -479,7 +492,11 @@ def test_a_cancelled_order_is_done() -> None:
     client = RawClient(market())
     client.order(1, lmtPrice="9.50")
 
-    assert names(client.ask("cancelOrder", orderId=1)) == ["orderStatus PendingCancel", "orderStatus Cancelled", "error 202"]  # fmt: skip
+    assert names(client.ask("cancelOrder", orderId=1)) == [
+        "orderStatus PendingCancel",
+        "orderStatus Cancelled",
+        "error 202",
+    ]
     assert error_of(client.ask("cancelOrder", orderId=1))[1] == 10148
     assert error_of(client.order(1, lmtPrice="9.50"))[1] == 103
 

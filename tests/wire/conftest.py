@@ -39,6 +39,11 @@ class IbAsyncLog(logging.Handler):
 
 
 @pytest.fixture(autouse=True)
+def no_client_errors() -> None:
+    """Stands aside for `ib_async_log`, which wants to know which errors a test provokes."""
+
+
+@pytest.fixture(autouse=True)
 def ib_async_log() -> Iterator[IbAsyncLog]:
     handler = IbAsyncLog()
     logger = logging.getLogger("ib_async")

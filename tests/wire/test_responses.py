@@ -171,7 +171,12 @@ def test_executions_gain_a_field_at_178(version: int) -> None:
     )  # fmt: skip
 
     assert (name, req_id, contract.conId) == ("execDetails", -1, 265598)
-    assert (execution.execId, execution.shares, execution.price, execution.orderRef) == ("a.b.1.01", 100, 10.25, "run-1")
+    assert (execution.execId, execution.shares, execution.price, execution.orderRef) == (
+        "a.b.1.01",
+        100,
+        10.25,
+        "run-1",
+    )
     assert execution.time.utcoffset() is not None
     assert execution.time.timestamp() == 1_795_100_400  # 2026-11-19 15:00 UTC
     assert execution.pendingPriceRevision is (version >= 178)
@@ -200,7 +205,16 @@ def test_positions_and_portfolio_rows() -> None:
 
 
 def test_history_and_its_updates_have_their_columns_in_different_orders() -> None:
-    bar = {"date": "20261118", "open": 1.5, "high": 4.5, "low": 0.5, "close": 2.5, "volume": 100, "wap": 2.25, "count": 7}
+    bar = {
+        "date": "20261118",
+        "open": 1.5,
+        "high": 4.5,
+        "low": 0.5,
+        "close": 2.5,
+        "volume": 100,
+        "wap": 2.25,
+        "count": 7,
+    }
 
     calls = read_by_ib_async(178, "historicalData", reqId=1, start="s", end="e", bars=[bar, bar])
     assert [name for name, _ in calls] == ["historicalData", "historicalData", "historicalDataEnd"]
