@@ -203,7 +203,7 @@ def _hang(name: str, text: str) -> list[str]:
     return textwrap.wrap(f"{name:<14}{text}", 80, subsequent_indent=indent, drop_whitespace=True) or [name]
 
 
-def _shorten(symbols: tuple[str, ...], shown: int = 12) -> str:
+def _shorten(symbols: tuple[str, ...], shown: int = 10) -> str:
     more = f" and {len(symbols) - shown} more" if len(symbols) > shown else ""
     return " ".join(symbols[:shown]) + more
 
