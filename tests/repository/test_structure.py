@@ -1,4 +1,4 @@
-"""Modules and functions keep the size a reader can hold, and each module has a test file of its own."""
+"""Modules and functions keep the size a reader can hold."""
 
 import ast
 from collections.abc import Iterator
