@@ -125,7 +125,7 @@ class Execution:
             self._journal.append("STATUS", {**_describe(state), "text": report.text})
         if report.text:
             level = logging.ERROR if state.status is OrderStatus.REJECTED else logging.WARNING
-            _log.log(level, "order %s is %s: %s", ref, state.status.value, report.text)
+            _log.log(level, "order %s is %s: %s", ref, state.status.value, " ".join(report.text.split()))
 
     def _time_out(self) -> None:
         late = [s for s in self._states.values() if not _is_settled(s)]

@@ -48,7 +48,8 @@ def result_lines(outcomes: Sequence[Outcome]) -> list[str]:
     for outcome in outcomes:
         state = outcome.state
         price = "" if state.average_price is None else f" at {state.average_price:,.4f}"
-        why = f" ({state.reason})" if state.reason and state.status is not OrderStatus.FILLED else ""
+        reason = " ".join(state.reason.split())  # TWS writes some of its remarks over several lines
+        why = f" ({reason})" if reason and state.status is not OrderStatus.FILLED else ""
         lines.append(
             f"  {state.status.value:<14} {state.order.side.value:<4} {state.filled}/{state.order.quantity} "
             f"{state.order.symbol}{price}{why}"
