@@ -37,7 +37,7 @@ class SessionHost(Protocol):
     def max_version(self) -> int:
         """Return the highest server version offered."""
 
-    def on_frame(self, name: str) -> None:
+    def on_frame(self, session: "Session", name: str) -> None:
         """Count one received frame, whether it can be read or not."""
 
     def on_start(self, session: "Session", client_id: int) -> None:
@@ -163,7 +163,7 @@ class Session:
 
     def _on_fields(self, fields: tuple[str, ...]) -> None:
         layout = _find_layout(fields[0])
-        self._host.on_frame(layout.name if layout is not None else "unknown")
+        self._host.on_frame(self, layout.name if layout is not None else "unknown")
         if self._state is _State.START:
             self._start(layout, fields)
             return

@@ -31,6 +31,7 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
+        self._is_flush_planned = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -39,7 +40,7 @@ class _Connection(asyncio.Protocol):
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._session = self._server.simulator.connect()
-        self._session.on_output = self._flush
+        self._session.on_output = self._plan_flush
         self._server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -58,12 +59,18 @@ class _Connection(asyncio.Protocol):
         """Send what is waiting and hang up."""
         if self._session is not None:
             self._session.close("")
-        if self._transport is not None:
-            self._transport.close()
+        self._flush()
+
+    def _plan_flush(self) -> None:
+        # One write for everything this turn of the loop produces: a fill is some fifty messages.
+        if not self._is_flush_planned and self._transport is not None:
+            self._is_flush_planned = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
+        self._is_flush_planned = False
         session, transport = self._session, self._transport
-        if session is None or transport is None:
+        if session is None or transport is None or transport.is_closing():
             return
         data = session.data_to_send()
         if data:

@@ -4,7 +4,7 @@ The simulator is driven from outside: `connect` gives a session that takes bytes
 `advance_to` moves time, `next_event_ns` says when something is due. It reads no clock and opens no socket.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
@@ -36,6 +36,9 @@ Observer = Callable[[str], None]
 # The farms TWS names right after START_API; the names are those of a US login (captured).
 _FARMS = ((2104, "usfarm"), (2106, "ushmds"), (2158, "secdefnj"))
 
+_MESSAGES_PER_SECOND = 50
+_SECOND_NS = 1_000_000_000
+
 # States in which TWS sends the order along with its status; a cancellation is a status only (captured).
 _SHOWN = frozenset({Status.PRE_SUBMITTED, Status.SUBMITTED, Status.FILLED, Status.INACTIVE})
 
@@ -45,6 +48,8 @@ class Simulator:
 
     Attributes:
         counters: frames received from clients, by request name ("placeOrder"), readable or not.
+        frames_over_pace: frames that made it more than 50 from one client within a simulated second; TWS
+            answers such a client with error 100 and in the end hangs up (documented), here they are counted.
         observer: told in one line what happens; None keeps quiet.
     """
 
@@ -66,6 +71,8 @@ class Simulator:
         history = HistoryService(tape, self._book, streams, self._timeline, config)
         self._handlers = self._accounts.handlers() | self._orders.handlers() | data.handlers() | history.handlers()
         self.counters: Counter[str] = Counter()
+        self.frames_over_pace = 0
+        self._recent_frames: dict[Session, deque[int]] = {}
         self.observer: Observer | None = None
         self._open_positions()
 
@@ -142,9 +149,13 @@ class Simulator:
         """Return the highest server version offered."""
         return self._config.max_server_version
 
-    def on_frame(self, name: str) -> None:
-        """Count a received frame."""
+    def on_frame(self, session: Session, name: str) -> None:
+        """Count a received frame, and whether it came too fast after those before it."""
         self.counters[name] += 1
+        recent = self._recent_frames.setdefault(session, deque(maxlen=_MESSAGES_PER_SECOND))
+        if len(recent) == _MESSAGES_PER_SECOND and self.now_ns - recent[0] < _SECOND_NS:
+            self.frames_over_pace += 1
+        recent.append(self.now_ns)
 
     def on_start(self, session: Session, client_id: int) -> None:
         """Register a client and greet it: accounts, next order id, farms, in the captured order.
@@ -175,6 +186,7 @@ class Simulator:
         was_known = self._hub.client(session.client_id) is session
         self._hub.leave(session)
         self._accounts.forget(session)
+        self._recent_frames.pop(session, None)
         if was_known:
             self._observe(f"client {session.client_id} disconnected{_because(session.close_reason)}")
         elif session.close_reason:

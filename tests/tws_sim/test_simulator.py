@@ -123,6 +123,20 @@ def test_received_frames_are_counted_by_name() -> None:
     assert dict(simulator.counters) == {"startApi": 1, "placeOrder": 3, "unknown": 1}
 
 
+def test_frames_beyond_fifty_a_second_are_counted() -> None:
+    simulator = market()
+    client = RawClient(simulator)
+    # With the start these are 50 within the second.
+    for _ in range(49):
+        client.ask("reqCurrentTime")
+    assert simulator.frames_over_pace == 0
+    client.ask("reqCurrentTime")
+    assert simulator.frames_over_pace == 1
+    simulator.advance_to(simulator.now_ns + 1_000_000_000)
+    client.ask("reqCurrentTime")
+    assert simulator.frames_over_pace == 1
+
+
 # Refusals
 
 
