@@ -144,7 +144,7 @@ def _hooks(checkout: Path) -> Finding:
 
 def _clients(checkout: Path) -> Iterator[Finding]:
     """The clients of other makers that the tests run against the simulator, each in its own environment."""
-    for name in ("ib_insync", "ibapi"):
+    for name in _TEST_CLIENTS:
         variable = f"QT_PYTHON_{name.upper()}"
         named = os.environ.get(variable)
         places = [Path(named)] if named else [checkout / ".venvs" / name / part for part in _PYTHONS]
@@ -158,6 +158,9 @@ def _clients(checkout: Path) -> Iterator[Finding]:
             yield Finding(what, Verdict.NOTE, "not here, its tests are skipped; make it: .ci/run --clients")
 
 
+_TEST_CLIENTS = (
+    "ib_insync", "ibapi", "nautilus_ibapi_1019", "nautilus_ibapi_1030", "nautilus_ibapi_1037", "nautilus_ibapi_1046",
+)  # fmt: skip
 _PYTHONS = ("bin/python", "Scripts/python.exe")
 
 

@@ -1,5 +1,6 @@
 """The doctor names what is missing together with the command that mends it, and changes nothing."""
 
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -13,8 +14,9 @@ from quant_trading.tools.doctor import Finding, Verdict
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with a lock and nothing else, on a machine where nobody set anything."""
-    for name in ("QT_PYTHON_IB_INSYNC", "QT_PYTHON_IBAPI", "QT_SHARED", "IBKR_HOST"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [*os.environ]:
+        if name.startswith("QT_PYTHON_") or name in ("QT_SHARED", "IBKR_HOST"):
+            monkeypatch.delenv(name)
     folder = tmp_path / "checkout"
     folder.mkdir()
     (folder / "constraints.txt").write_text(
