@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
-__all__ = ["aggregate", "concat", "group_starts", "no_bars", "rows", "typical_price"]
+__all__ = ["aggregate", "concat", "group_starts", "no_bars", "rows", "scaled", "typical_price"]
 
 _COLUMNS = ("start_ns", "open", "high", "low", "close", "volume", "wap", "count")
 
@@ -34,6 +34,14 @@ def no_bars() -> TapeBars:
     """Return bars without a row."""
     ints, floats = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
     return TapeBars(ints, floats, floats, floats, floats, floats, floats, ints)
+
+
+def scaled(bars: TapeBars, price_factor: FloatArray, volume_factor: FloatArray) -> TapeBars:
+    """Return the bars with prices and volumes multiplied, to the sixth decimal and to whole shares."""
+    open_, high, low, close, wap = (
+        np.round(column * price_factor, 6) for column in (bars.open, bars.high, bars.low, bars.close, bars.wap)
+    )
+    return TapeBars(bars.start_ns, open_, high, low, close, np.rint(bars.volume * volume_factor), wap, bars.count)
 
 
 def typical_price(open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArray:

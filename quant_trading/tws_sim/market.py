@@ -1,22 +1,45 @@
 """The tape over series: history, quotes and trades of the same market."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from quant_trading.refdata.sessions import exchange_date
+from quant_trading.tws_sim.actions import Actions, date_ns
 from quant_trading.tws_sim.aggregate import aggregate, concat, rows
+from quant_trading.tws_sim.directory import Directory
+from quant_trading.tws_sim.halts import Halt
 from quant_trading.tws_sim.noise import mix
 from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series, SessionSoFar
-from quant_trading.tws_sim.tape import BarSize, Contract, FloatArray, IntArray, Quote, TapeBars, What
+from quant_trading.tws_sim.tape import (
+    BarSize,
+    Contract,
+    FloatArray,
+    IntArray,
+    Quote,
+    QuoteTicks,
+    TapeBars,
+    TradeTicks,
+    What,
+)
+from quant_trading.tws_sim.ticks import QUARTER_NS, concat_quotes, concat_trades, cut_quotes, cut_trades, quotes_of
 
-__all__ = ["SeriesTape"]
+__all__ = ["NO_ACTIONS", "SeriesTape", "TopCursor"]
 
 _DAY_NS = DAY_SECONDS * SECOND_NS
 _STREAM_SIZES = 501
+_KEPT_SERIES = 256
+
+_POWERS = {1: 0, 10: -1, 100: -2, 1000: -3, 10_000: -4}
+
+NO_ACTIONS = Actions(())
+Adjust = Callable[[TapeBars, IntArray], TapeBars]
+"""Turns bars as traded into bars as seen later; takes the bars and the date stamp of each."""
 
 
 class SeriesTape:
@@ -24,7 +47,7 @@ class SeriesTape:
 
     The quotes are synthetic: the spread of the day's series laid around the last trade, the bid at
     last - spread // 2 ticks. BID, ASK and MIDPOINT bars are the trade bars moved by the same rule, so a quote
-    always lies within its bars. ADJUSTED_LAST equals TRADES: no source carries dividends.
+    always lies within its bars. Series are as traded; splits and dividends come in when bars are served.
     """
 
     def __init__(
@@ -32,20 +55,52 @@ class SeriesTape:
         contracts: tuple[Contract, ...],
         load_series: Callable[[Contract], tuple[Series, ...]],
         last_ns: int | None,
+        load_actions: Callable[[Contract], Actions] = lambda contract: NO_ACTIONS,
+        directory: Directory | None = None,
     ) -> None:
-        """Take the contracts and a function that makes the series of one of them, coarsest first."""
+        """Take the contracts and a function that makes the series of one of them, coarsest first.
+
+        Args:
+            load_actions: splits and dividends of a contract.
+            directory: the contracts beside the listed ones (futures, options, forex), found on demand.
+        """
         self._contracts = contracts
+        self.directory = directory or Directory()
         self._by_id = {contract.con_id: contract for contract in contracts}
         self._last_ns = last_ns
-        self._series = lru_cache(maxsize=None)(lambda con_id: load_series(self._by_id[con_id]))
+        self._load_series = load_series
+        # A series holds half a megabyte of days; a market of hundreds of names keeps those in use.
+        self._series = lru_cache(maxsize=_KEPT_SERIES)(self._load)
+        self._load_actions = load_actions
+        self._actions = lru_cache(maxsize=None)(lambda con_id: load_actions(self._by_id[con_id]))
+        self._halts: dict[int, list[Halt]] = {}
 
     def contracts(self) -> tuple[Contract, ...]:
-        """Return every contract this market knows."""
+        """Return every listed contract of this market."""
         return self._contracts
 
     def last_ns(self) -> int | None:
         """Return the end of the last bar, None when the market never ends."""
         return self._last_ns
+
+    def actions(self, contract: Contract) -> Actions:
+        """Return the splits and dividends of a contract."""
+        return self._actions(contract.con_id) if contract.con_id in self._by_id else NO_ACTIONS
+
+    def add_halt(self, contract: Contract, halt: Halt) -> None:
+        """Stop trading in a contract for a while that is still to come; what would have traded trades afterwards."""
+        self._halts.setdefault(contract.con_id, []).append(halt)
+        self._series.cache_clear()
+
+    def halt_at(self, contract: Contract, at_ns: int) -> Halt | None:
+        """Return the halt that is on at `at_ns`."""
+        series = self._truth(contract, at_ns)
+        return None if series is None else series.halt_at(at_ns)
+
+    def halts(self, contract: Contract, start_ns: int, end_ns: int) -> tuple[Halt, ...]:
+        """Return the halts that begin in [start_ns, end_ns)."""
+        series = self._truth(contract, end_ns)
+        return () if series is None else tuple(h for h in series.halts if start_ns <= h.start_ns < end_ns)
 
     def head_ns(self, contract: Contract, what: What) -> int | None:
         """Return the start of the first session there is."""
@@ -53,28 +108,101 @@ class SeriesTape:
         return min(starts, default=None)
 
     def bars(
-        self, contract: Contract, size: BarSize, what: What, start_ns: int, end_ns: int, use_rth: bool
+        self,
+        contract: Contract,
+        size: BarSize,
+        what: What,
+        start_ns: int,
+        end_ns: int,
+        use_rth: bool,
+        as_of_ns: int | None = None,
     ) -> TapeBars | None:
         """Return the bars whose start lies in [start_ns, end_ns), the running one cut at `end_ns`."""
-        usable = _usable(self._all(contract), size)
+        usable = tuple(series for series in _usable(self._all(contract), size) if series.serves(what))
         if not usable:
             return None
         # The coarsest series leads; finer ones add what lies before or after it, and the day that is running,
         # because quotes and fills come from the finest.
         decisive = self._truth(contract, end_ns)
         running_from = _running_from(decisive, end_ns) if decisive in usable else end_ns
+        actions = self.actions(contract)
+        seen_from = end_ns if as_of_ns is None else as_of_ns
         merged: TapeBars | None = None
         for series in usable:
             until_ns = end_ns if series is decisive else min(end_ns, running_from)
+            days = series.days if what is What.ADJUSTED_LAST else None
+            adjust: Adjust = partial(_adjusted, actions, seen_from, days)
             if size.unit == "second":
-                found = _intraday(series, size.count, what, start_ns, until_ns, use_rth)
+                found = _intraday(series, size.count, what, start_ns, until_ns, use_rth, adjust)
             else:
-                found = _daily(series, size, what, start_ns, until_ns, use_rth)
+                found = _daily(series, size, what, start_ns, until_ns, use_rth, adjust)
             merged = found if merged is None else _extended(merged, found)
         return merged
 
     def quote(self, contract: Contract, at_ns: int) -> Quote | None:
         """Return the top of the book at `at_ns`; trades outside regular hours do not move it."""
+        found = self._session_of(contract, at_ns)
+        if found is None:
+            return None
+        series, day, is_open, is_today = found
+        previous_close = self._previous_close(contract, series, day if is_today else day + 1, at_ns)
+        row = self._open_row(series, day, at_ns) if is_open else self._closed_row(contract, series, day, at_ns)
+        if row is None or row[2] == 0:
+            return None
+        bid, ask, last, bid_size, ask_size, last_size, open_, high, low, volume = row
+        scale = series.scale
+        traded = is_today and volume > 0
+        return Quote(
+            bid=_decimal(bid, scale),
+            ask=_decimal(ask, scale),
+            last=_decimal(last, scale),
+            bid_size=bid_size,
+            ask_size=ask_size,
+            last_size=last_size,
+            open=_decimal(open_, scale) if traded else None,
+            high=_decimal(high, scale) if traded else None,
+            low=_decimal(low, scale) if traded else None,
+            volume=(volume if is_today else 0) * series.has_volume,
+            previous_close=previous_close,
+            is_open=is_open and series.halt_at(at_ns) is None,
+        )
+
+    def cursor(self, contract: Contract) -> "TopCursor":
+        """Return a reader of the contract's quotes that moves along with time; the fast way to stream them."""
+        return TopCursor(self, contract)
+
+    def ticks(self, contract: Contract, start_ns: int, end_ns: int, use_rth: bool = True) -> TradeTicks:
+        """Return the trades with start_ns <= at_ns < end_ns, as traded."""
+        parts = [
+            cut_trades(series.trades(day, block, use_rth), start_ns, end_ns)
+            for series, day, block in self._blocks_between(contract, start_ns, end_ns, use_rth)
+        ]
+        return concat_trades([part for part in parts if len(part)])
+
+    def quotes(self, contract: Contract, start_ns: int, end_ns: int) -> QuoteTicks:
+        """Return the changes of the quote with start_ns <= at_ns < end_ns, within regular hours."""
+        parts = [
+            cut_quotes(quotes_of(series.top(day, block), series.scale), start_ns, end_ns)
+            for series, day, block in self._blocks_between(contract, start_ns, end_ns, True)
+            if series.has_volume
+        ]
+        return concat_quotes([part for part in parts if len(part)])
+
+    def _blocks_between(
+        self, contract: Contract, start_ns: int, end_ns: int, use_rth: bool
+    ) -> Iterator[tuple[Series, int, int]]:
+        """Give the blocks that reach into [start_ns, end_ns), in time."""
+        series = self._truth(contract, min(end_ns - 1, start_ns) if end_ns > start_ns else start_ns)
+        if series is None:
+            return
+        for day in range(max(0, series.day_of(start_ns)), series.day_of(end_ns - 1) + 1):
+            blocks = series.blocks(day, day + 1, use_rth)
+            ends = blocks.start_ns + series.block_lengths(day, blocks) * SECOND_NS
+            for block in np.flatnonzero((ends > start_ns) & (blocks.start_ns < end_ns)).tolist():
+                yield series, day, block
+
+    def _session_of(self, contract: Contract, at_ns: int) -> tuple[Series, int, bool, bool] | None:
+        """Return series, number of the latest day that has opened, whether it is open, whether it is today's."""
         series = self._truth(contract, at_ns)
         if series is None:
             return None
@@ -82,29 +210,35 @@ class SeriesTape:
         if day < 0:
             return None
         is_open = at_ns < int(series.close_ns[day])
-        is_today = is_open or at_ns < int(series.midnight_ns[day]) + _DAY_NS
-        previous_close = self._previous_close(contract, series, day if is_today else day + 1)
-        so_far = _session_so_far(series, day, at_ns)
+        return series, day, is_open, is_open or at_ns < int(series.day_start_ns[day]) + _DAY_NS
+
+    def _open_row(self, series: Series, day: int, at_ns: int) -> list[int] | None:
+        block = series.block_at(day, at_ns)
+        if block < 0:
+            # The session is open, but its first bar is missing in the file.
+            so_far = series.so_far_before(day, 0)
+            return None if so_far.last is None else _row_of(so_far, series, day)
+        top = series.top(day, block)
+        row: list[int] = top.columns[top.index(at_ns)].tolist()
+        return row
+
+    def _closed_row(self, contract: Contract, series: Series, day: int, at_ns: int) -> list[int] | None:
+        so_far = series.so_far_at_close(day)
         if so_far.last is None:
             return None
-        last = round(so_far.last * series.scale)
-        bid_ticks, ask_ticks = _around(last, int(series.spread[day]))
+        split = self._split_since(contract, series, day, at_ns)
+        if split != 1.0:
+            so_far = replace(so_far, last=so_far.last / split)
+        row = _row_of(so_far, series, day)
         sizes = mix(series.key, _STREAM_SIZES, at_ns // SECOND_NS)
-        traded = is_today and so_far.volume > 0
-        return Quote(
-            bid=_decimal(bid_ticks, series.scale),
-            ask=_decimal(ask_ticks, series.scale),
-            last=_decimal(last, series.scale),
-            bid_size=100 * (1 + sizes % 9),
-            ask_size=100 * (1 + (sizes >> 8) % 9),
-            last_size=so_far.last_size,
-            open=_price(so_far.open, series.scale) if traded else None,
-            high=_price(so_far.high, series.scale) if traded else None,
-            low=_price(so_far.low, series.scale) if traded else None,
-            volume=so_far.volume if is_today else 0,
-            previous_close=previous_close,
-            is_open=is_open,
-        )
+        row[3:5] = [100 * (1 + sizes % 9), 100 * (1 + (sizes >> 8) % 9)]
+        return row
+
+    def _split_since(self, contract: Contract, series: Series, day: int, at_ns: int) -> float:
+        actions = self.actions(contract)
+        if not actions.events:
+            return 1.0
+        return actions.split_between(int(series.days.start_ns[day]), date_ns(exchange_date(at_ns)))
 
     def open_auction(self, contract: Contract, session_open_ns: int) -> Decimal | None:
         """Return the official opening price of the session, None when it has no trade."""
@@ -137,14 +271,25 @@ class SeriesTape:
         return None
 
     def _all(self, contract: Contract) -> tuple[Series, ...]:
-        if contract.con_id not in self._by_id:
+        if contract.con_id not in self._by_id and self.directory.by_id(contract.con_id) is None:
             return ()
-        return self._series(contract.con_id)
+        return self._series(contract.con_id, contract.sec_type == "CONTFUT")
 
-    def _previous_close(self, contract: Contract, series: Series, day: int) -> Decimal | None:
+    def _load(self, con_id: int, is_continuous: bool) -> tuple[Series, ...]:
+        contract = self._by_id.get(con_id) or self.directory.by_id(con_id)
+        assert contract is not None, "asked for known contracts only"
+        if is_continuous:
+            contract = replace(contract, sec_type="CONTFUT")
+        found = self._load_series(contract)
+        for series in found:
+            series.halts = tuple(sorted((*series.halts, *self._halts.get(con_id, ())), key=lambda halt: halt.start_ns))
+        return found
+
+    def _previous_close(self, contract: Contract, series: Series, day: int, at_ns: int) -> Decimal | None:
         """Return the close of the session before the day, from a coarser series when this one begins there."""
         if day > 0:
-            return _price(float(series.days.close[day - 1]), series.scale)
+            close = float(series.days.close[day - 1]) / self._split_since(contract, series, day - 1, at_ns)
+            return _price(close, series.scale)
         for other in reversed(self._all(contract)):
             earlier = int(np.searchsorted(other.close_ns, series.open_ns[0], side="right"))
             if earlier > 0:
@@ -156,12 +301,103 @@ class SeriesTape:
         found = None
         for series in self._all(contract):
             # A series reaches to the day after its last session, so that its last close is still a quote.
-            if len(series.days) and series.open_ns[0] <= at_ns < series.midnight_ns[-1] + _DAY_NS:
+            if len(series.days) and series.open_ns[0] <= at_ns < series.day_start_ns[-1] + _DAY_NS:
                 found = series
         if found is None:
             past = [series for series in self._all(contract) if len(series.days) and series.open_ns[0] <= at_ns]
             found = max(past, key=lambda series: int(series.close_ns[-1]), default=None)
         return found
+
+
+class TopCursor:
+    """The quotes of one contract as a moment moves on.
+
+    Attributes:
+        row: the row of `TopRows` at the moment last asked, None before the first trade there ever was.
+        scale: ticks per unit of currency.
+        has_volume: False for an index, which has no quotes.
+        previous_close: as in `Quote`.
+        is_open, is_halted, is_today: state of the session at that moment.
+        until_ns: from when on the row may be another one.
+    """
+
+    def __init__(self, tape: SeriesTape, contract: Contract) -> None:
+        self._tape = tape
+        self._contract = contract
+        self._from_ns = self._until_ns = self.until_ns = 0
+        self._table: IntArray | None = None
+        self.row: list[int] | None = None
+        self.scale = 100
+        self.has_volume = True
+        self.has_trades = True
+        self.previous_close: Decimal | None = None
+        self.is_open = self.is_halted = self.is_today = False
+
+    def move_to(self, at_ns: int) -> list[int] | None:
+        """Return the row at `at_ns`."""
+        if not self._from_ns <= at_ns < self._until_ns:
+            self._load(at_ns)
+        table = self._table
+        if table is not None:
+            number = (at_ns - self._from_ns) // QUARTER_NS
+            self.row = table[number].tolist() if number < len(table) else table[-1].tolist()
+            self.until_ns = self._from_ns + (number + 1) * QUARTER_NS
+        return self.row
+
+    def _load(self, at_ns: int) -> None:
+        """Find the stretch of time with one table, or without any change, around `at_ns`."""
+        tape, contract = self._tape, self._contract
+        self._table = None
+        found = tape._session_of(contract, at_ns)
+        if found is None:
+            self.row, self.is_open, self.is_today, self.is_halted = None, False, False, False
+            head = tape.head_ns(contract, What.TRADES)
+            self._from_ns, self._until_ns = at_ns, head if head is not None and head > at_ns else at_ns + _DAY_NS
+            self.until_ns = self._until_ns
+            return
+        series, day, self.is_open, self.is_today = found
+        self.scale, self.has_volume, self.has_trades = series.scale, series.has_volume, series.has_trades
+        self.previous_close = tape._previous_close(contract, series, day if self.is_today else day + 1, at_ns)
+        halt = series.halt_at(at_ns)
+        self.is_halted = halt is not None and self.is_open
+        if self.is_open and halt is None:
+            self._load_open(series, day, at_ns)
+        elif self.is_open and halt is not None:
+            self.row = tape._open_row(series, day, halt.start_ns - QUARTER_NS)
+            self._from_ns, self._until_ns = at_ns, min(halt.end_ns, int(series.close_ns[day]))
+        else:
+            self._load_closed(series, day, at_ns)
+        self.until_ns = self._until_ns
+
+    def _load_open(self, series: Series, day: int, at_ns: int) -> None:
+        block = series.block_at(day, at_ns)
+        starts = series.blocks(day, day + 1, True).start_ns
+        following = int(starts[block + 1]) if block + 1 < len(starts) else int(series.close_ns[day])
+        if block < 0:
+            self.row = self._tape._open_row(series, day, at_ns)
+            self._from_ns, self._until_ns = at_ns, following
+            return
+        top = series.top(day, block)
+        self._table, self._from_ns = top.columns, top.start_ns
+        halts = [halt.start_ns for halt in series.halts if at_ns < halt.start_ns < following]
+        self._until_ns = min([following, *halts])
+
+    def _load_closed(self, series: Series, day: int, at_ns: int) -> None:
+        self.row = None
+        blocks = len(series.blocks(day, day + 1, True))
+        if blocks:
+            self.row = series.top(day, blocks - 1).columns[-1].tolist()
+        if self.row is None or self.row[2] == 0:
+            self.row = self._tape._closed_row(self._contract, series, day, at_ns)
+        split = self._tape._split_since(self._contract, series, day, at_ns)
+        if self.row is not None and split != 1.0:
+            self.row[:3] = [max(1, round(ticks / split)) for ticks in self.row[:3]]
+        if self.row is not None and not self.is_today:
+            self.row[6:] = [0, 0, 0, 0]
+        ends = [int(series.open_ns[day + 1])] if day + 1 < len(series.open_ns) else []
+        if self.is_today:
+            ends.append(int(series.day_start_ns[day]) + _DAY_NS)
+        self._from_ns, self._until_ns = at_ns, min([end for end in ends if end > at_ns], default=at_ns + _DAY_NS)
 
 
 def _usable(choices: tuple[Series, ...], size: BarSize) -> tuple[Series, ...]:
@@ -176,7 +412,7 @@ def _running_from(series: Series, at_ns: int) -> int:
     day = series.day_of(at_ns)
     if day < 0 or series.close_ns[day] <= at_ns:
         return at_ns
-    return int(series.midnight_ns[day])
+    return int(series.day_start_ns[day])
 
 
 def _extended(bars: TapeBars, more: TapeBars) -> TapeBars:
@@ -187,7 +423,13 @@ def _extended(bars: TapeBars, more: TapeBars) -> TapeBars:
     return concat([rows(more, early), bars, rows(more, late)])
 
 
-def _intraday(series: Series, seconds: int, what: What, start_ns: int, end_ns: int, use_rth: bool) -> TapeBars:
+def _adjusted(actions: Actions, as_of_ns: int, days: TapeBars | None, bars: TapeBars, stamps: IntArray) -> TapeBars:
+    return actions.adjusted(bars, stamps, as_of_ns, days) if actions.events else bars
+
+
+def _intraday(
+    series: Series, seconds: int, what: What, start_ns: int, end_ns: int, use_rth: bool, adjust: Adjust
+) -> TapeBars:
     """Return bars of `seconds`, aligned to the wall clock of the exchange and cut by the session."""
     opens, closes = series.day_span(use_rth)
     first = int(np.searchsorted(closes, start_ns, side="right"))
@@ -198,8 +440,8 @@ def _intraday(series: Series, seconds: int, what: What, start_ns: int, end_ns: i
         # Whole bars: the one that runs at start_ns is dropped below, by its stamp.
         begin = start_ns - seconds * SECOND_NS
         parts = concat([series.seconds_between(day, begin, end_ns, use_rth) for day in range(first, last)])
-    day = np.searchsorted(series.midnight_ns, parts.start_ns, side="right") - 1
-    midnight = series.midnight_ns[day]
+    day = np.searchsorted(series.day_start_ns, parts.start_ns, side="right") - 1
+    midnight = series.day_start_ns[day]
     width = seconds * SECOND_NS
     stamp = np.maximum(midnight + (parts.start_ns - midnight) // width * width, np.minimum(opens[day], parts.start_ns))
     bars = aggregate(parts, stamp)
@@ -207,10 +449,13 @@ def _intraday(series: Series, seconds: int, what: What, start_ns: int, end_ns: i
     bars = _with_stamps(bars, stamp[first_row])
     spread = series.spread[day[first_row]]
     inside = bars.start_ns >= start_ns
-    return _side(rows(bars, inside), what, spread[inside], series.scale)
+    shown = _side(rows(bars, inside), what, spread[inside], series)
+    return adjust(shown, series.days.start_ns[day[first_row]][inside])
 
 
-def _daily(series: Series, size: BarSize, what: What, start_ns: int, end_ns: int, use_rth: bool) -> TapeBars:
+def _daily(
+    series: Series, size: BarSize, what: What, start_ns: int, end_ns: int, use_rth: bool, adjust: Adjust
+) -> TapeBars:
     """Return bars of days, weeks (Monday to Friday) or months; weeks and months bear their last session's date."""
     opens, closes = series.day_span(use_rth)
     stamps = series.days.start_ns
@@ -230,7 +475,8 @@ def _daily(series: Series, size: BarSize, what: What, start_ns: int, end_ns: int
         today = _with_stamps(running, stamps[last - 1 : last]) if len(running) else rows(days, slice(0, 0))
         days = concat([rows(days, slice(0, last - first - 1)), today])
     period = period[first : first + len(days)]
-    days = _side(days, what, series.spread[first : first + len(days)], series.scale)
+    days = _side(days, what, series.spread[first : first + len(days)], series)
+    days = adjust(days, days.start_ns)
     if size.unit != "day":
         ends = np.append(np.flatnonzero(np.diff(period)), len(period) - 1)
         days = _with_stamps(_merge_sides(days, period), days.start_ns[ends])
@@ -255,10 +501,11 @@ def _merge_sides(days: TapeBars, period: IntArray) -> TapeBars:
     return _quote_bars(aggregate(ones, period))
 
 
-def _side(bars: TapeBars, what: What, spread: IntArray, scale: int) -> TapeBars:
+def _side(bars: TapeBars, what: What, spread: IntArray, series: Series) -> TapeBars:
     """Return trade bars turned to the asked side of the synthetic market."""
     if what in (What.TRADES, What.ADJUSTED_LAST) or len(bars) == 0:
-        return bars
+        return bars if series.has_volume else _without_volume(bars)
+    scale = series.scale
     below, above = spread // 2, spread - spread // 2
 
     def moved(price: FloatArray, ticks: npt.NDArray[np.number[Any]]) -> FloatArray:
@@ -292,26 +539,26 @@ def _quote_bars(bars: TapeBars) -> TapeBars:
     )
 
 
+def _without_volume(bars: TapeBars) -> TapeBars:
+    """Return the bars of an index: nothing is traded in it."""
+    nothing, none = np.zeros(len(bars)), np.zeros(len(bars), dtype=np.int64)
+    return TapeBars(bars.start_ns, bars.open, bars.high, bars.low, bars.close, nothing, nothing, none)
+
+
 def _with_stamps(bars: TapeBars, start_ns: IntArray) -> TapeBars:
     return TapeBars(start_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.wap, bars.count)
 
 
-def _session_so_far(series: Series, day: int, at_ns: int) -> SessionSoFar:
-    """Return the session of the day up to and including `at_ns`."""
-    if at_ns >= int(series.close_ns[day]):
-        return series.so_far_at_close(day)
-    block = int(np.searchsorted(series.blocks(day, day + 1, True).start_ns, at_ns, side="right")) - 1
-    if block < 0:
-        return series.so_far_before(day, 0)
-    before = series.so_far_before(day, block)
-    seconds = series.seconds(day, block, True)
-    return before.plus(seconds, int(np.searchsorted(seconds.start_ns, at_ns, side="right")))
-
-
-def _around(last: int, spread: int) -> tuple[int, int]:
-    """Return bid and ask in ticks for a last trade in ticks."""
+def _row_of(so_far: SessionSoFar, series: Series, day: int) -> list[int]:
+    """Return a row of `TopRows` from the state of a session; sizes of the quote are left to the caller."""
+    assert so_far.last is not None, "asked after the first trade only"
+    last = round(so_far.last * series.scale)
+    spread = int(series.spread[day]) if series.has_volume else 0
     bid = max(1, last - spread // 2)
-    return bid, bid + spread
+    prices = (so_far.open, so_far.high, so_far.low)
+    return [
+        bid, bid + spread, last, 100, 100, so_far.last_size, *(round(p * series.scale) for p in prices), so_far.volume,
+    ]  # fmt: skip
 
 
 def _price(value: float, scale: int) -> Decimal:
@@ -319,14 +566,17 @@ def _price(value: float, scale: int) -> Decimal:
 
 
 def _decimal(ticks: int, scale: int) -> Decimal:
-    return Decimal(ticks).scaleb(1 - len(str(scale)))
+    """Return a price from ticks; a scale of 4 or 20000 is a tick of 0.25 or 0.00005."""
+    if scale in _POWERS:
+        return Decimal(ticks).scaleb(_POWERS[scale])
+    return Decimal(ticks) / scale
 
 
 def _end_of_truth(choices: tuple[Series, ...], series: Series, moment: int, until_ns: int) -> int:
     """Return up to when `series` decides: a finer series may begin or `series` may end before `until_ns`."""
     finer = choices[choices.index(series) + 1 :]
     begins = [int(other.open_ns[0]) for other in finer if len(other.days) and other.open_ns[0] > moment]
-    end = int(series.midnight_ns[-1]) + _DAY_NS
+    end = int(series.day_start_ns[-1]) + _DAY_NS
     ends = [end] if end > moment and len(choices) > 1 else []
     return min([until_ns, *begins, *ends])
 

@@ -11,7 +11,7 @@ from quant_trading.tws_sim.aggregate import typical_price
 from quant_trading.tws_sim.noise import KeyArray, bits_at, normals_of, uniforms_of
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
-__all__ = ["refine"]
+__all__ = ["prints_needed", "refine"]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -68,15 +68,83 @@ def refine(
     each = np.arange(len(parents))
     highs[each, np.where(active, highs, np.iinfo(np.int64).min).argmax(axis=1)] = high[:, 0]
     lows[each, np.where(active, lows, np.iinfo(np.int64).max).argmin(axis=1)] = low[:, 0]
+    need = np.where(active, prints_needed(opens, highs, lows, closes), 0)
+    scarce = need.sum(axis=1) > count
+    # A bar of few trades cannot have parts with four prices each: its trades are dealt out one by one.
+    dealt = np.flatnonzero(scarce & (prints_needed(open_, high[:, 0], low[:, 0], close) <= count) & (volume > 0))
+    if len(dealt):
+        parts = (opens, highs, lows, closes, need)
+        _deal(parts, active, path, (open_, high[:, 0], low[:, 0], close), count, chance, dealt)
+        closes[dealt] = path.take(row[dealt] + traded_so_far[dealt])
+        scarce[dealt] = False
 
     nothing_yet = np.where(volume > 0, _ticks(before, scale), close)[:, None]
     idle_price = np.where(traded_so_far > 0, closes, nothing_yet)
     po, ph, pl, pc = (np.where(active, ticks, idle_price).ravel() / scale for ticks in (opens, highs, lows, closes))
     movement = np.abs(closes - opens) / np.maximum(sigma[:, None], 1.0)
-    counts, volumes = _split(weights * np.exp(0.5 * unrest) * (1.0 + movement), active, count, volume)
+    least = np.where(scarce[:, None], active, need)
+    counts, volumes = _split(weights * np.exp(0.5 * unrest) * (1.0 + movement), active, least, count, volume)
     start = parents.start_ns[:, None] + np.arange(n, dtype=np.int64) * (step_seconds * _SECOND_NS)
     wap = typical_price(po, ph, pl, pc)
     return TapeBars(start.ravel(), po, ph, pl, pc, volumes.ravel().astype(np.float64), wap, counts.ravel())
+
+
+def prints_needed(open_: IntArray, high: IntArray, low: IntArray, close: IntArray) -> IntArray:
+    """Return how many trades it takes at least to leave these four prices: 1 to 4."""
+    beyond = (high > np.maximum(open_, close)).astype(np.int64) + (low < np.minimum(open_, close))
+    return np.where(high == low, 1, 2 + beyond)
+
+
+def _deal(
+    parts: tuple[IntArray, IntArray, IntArray, IntArray, IntArray],
+    active: BoolArray,
+    path: IntArray,
+    prices: tuple[IntArray, IntArray, IntArray, IntArray],
+    count: IntArray,
+    chance: FloatArray,
+    dealt: IntArray,
+) -> None:
+    """Give the active parts of the rows `dealt` the trades of their parent in order; as many as it has.
+
+    Args:
+        parts: opens, highs, lows, closes and trades of the parts, int64[P, n] each, written in place.
+        path: int64[P, n + 1]; the closes of the active parts are written back to it.
+        prices: open, high, low, close of the parents, int64[P] each.
+    """
+    n = active.shape[1]
+    open_, high, low, close = (price[dealt] for price in prices)
+    trades = count[dealt]
+    working = active[dealt].sum(axis=1)
+    first = np.cumsum(trades) - trades
+    row = np.repeat(np.arange(len(dealt)), trades)
+    place = np.arange(len(row)) - first[row]
+    ordinal = place * working[row] // trades[row]
+    price = path[dealt[row], ordinal + 1]
+    inner = trades - 2
+    lead = chance[dealt, 2 * n : 2 * n + 2]
+    top = 1 + (lead[:, 0] * np.maximum(inner, 1)).astype(np.int64)
+    step = 1 + (lead[:, 1] * np.maximum(inner - 1, 1)).astype(np.int64)
+    bottom = 1 + (top - 1 + np.where(inner > 1, step, 0)) % np.maximum(inner, 1)
+    has_top, has_bottom = high > np.maximum(open_, close), low < np.minimum(open_, close)
+    price[(first + top)[has_top]] = high[has_top]
+    price[(first + bottom)[has_bottom]] = low[has_bottom]
+    price[first] = open_
+    price[first + trades - 1] = close
+
+    begins = np.flatnonzero(np.diff(row * (n + 1) + ordinal, prepend=-1))
+    ends = np.append(begins[1:], len(row))
+    where = np.flatnonzero(active[dealt].ravel())
+    at = (dealt[where // n], where % n)
+    found = (
+        price[begins],
+        np.maximum.reduceat(price, begins),
+        np.minimum.reduceat(price, begins),
+        price[ends - 1],
+        ends - begins,
+    )
+    for target, values in zip(parts, found, strict=True):
+        target[at] = values
+    path[dealt[row[begins]], ordinal[begins] + 1] = price[ends - 1]
 
 
 def _ticks(price: FloatArray, scale: int) -> IntArray:
@@ -148,14 +216,16 @@ def _path(
     return path, sigma
 
 
-def _split(share: FloatArray, active: BoolArray, count: IntArray, volume: IntArray) -> tuple[IntArray, IntArray]:
-    """Return trades and shares per part, int64[P, n] each: at least one trade where active, sums exact."""
+def _split(
+    share: FloatArray, active: BoolArray, least: IntArray, count: IntArray, volume: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Return trades and shares per part, int64[P, n] each: at least `least` trades, sums exact."""
     cumulated = np.cumsum(share * active, axis=1)
     total = cumulated[:, -1:]
     traded = total[:, 0] > 0
     # 1 from the last active part on, so nothing is left over behind it.
     fraction = cumulated / np.where(total > 0, total, 1.0)
-    counts = active + _spread_out(np.where(traded, count - active.sum(axis=1), 0), fraction)
+    counts = least + _spread_out(np.where(traded, count - least.sum(axis=1), 0), fraction)
     volumes = counts + _spread_out(np.where(traded, volume - count, 0), fraction)
     return counts, volumes
 

@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
+from quant_trading.tws_sim.halts import Halt, without_halted
 from quant_trading.tws_sim.noise import keys_at, mix
 from quant_trading.tws_sim.refine import refine
-from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
+from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars, TradeTicks, What
+from quant_trading.tws_sim.ticks import TopRows, top_rows, trades_of
 
 __all__ = ["DAY_SECONDS", "SECOND_NS", "Series", "SessionSoFar", "spread_ticks"]
 
@@ -72,10 +74,15 @@ class Series:
         days: one regular-hours bar per session, stamped midnight UTC of the session date.
         open_ns, close_ns: int64[T], the regular session of each day.
         midnight_ns: int64[T], midnight in New York of each day.
+        day_start_ns: int64[T], from when on a moment belongs to the day: midnight for stocks, the evening before
+            for what trades through the night. Bars are aligned to it.
         block_seconds: length of a block; the last of a session may be cut short by the close.
         finest_seconds: the smallest bar size a client is served; one day means daily bars only.
         spread: int64[T], bid-ask spread in ticks on each day.
         scale: ticks per unit of currency.
+        has_trades: False where only quotes are known (forex).
+        halts: spans without a trade, rising.
+        has_volume: False where trades bear no volume (an index); such a series has no quotes either.
     """
 
     def __init__(
@@ -91,13 +98,23 @@ class Series:
         scale: int,
         load_blocks: Callable[[int, int, bool], TapeBars],
         load_all_hours: Callable[[int, int], TapeBars] | None = None,
+        midnight_ns: IntArray | None = None,
+        day_start_ns: IntArray | None = None,
+        has_extended_hours: bool = True,
+        has_trades: bool = True,
+        has_volume: bool = True,
     ) -> None:
         self.key = key
         self.days = days
         self.open_ns = open_ns
         self.close_ns = close_ns
         # 09:30 minus nine and a half hours: clocks change on Sundays, never between midnight and a session's open.
-        self.midnight_ns = open_ns - 34_200 * SECOND_NS
+        self.midnight_ns = open_ns - 34_200 * SECOND_NS if midnight_ns is None else midnight_ns
+        self.day_start_ns = self.midnight_ns if day_start_ns is None else day_start_ns
+        self.has_trades = has_trades
+        self.has_volume = has_volume
+        self.halts: tuple[Halt, ...] = ()
+        self._has_extended_hours = has_extended_hours
         self.block_seconds = block_seconds
         self.finest_seconds = finest_seconds
         self.spread = spread
@@ -107,10 +124,12 @@ class Series:
         self._day_blocks = lru_cache(maxsize=_CACHED_DAYS)(self._load_day)
         self._so_far = lru_cache(maxsize=_CACHED_BLOCKS)(self._add_up)
         self._seconds_of_block = lru_cache(maxsize=_CACHED_BLOCKS)(self._refine_block)
+        self._trades_of_block = lru_cache(maxsize=4)(self._make_trades)
+        self._top_of_block = lru_cache(maxsize=2)(self._make_top)
 
     def day_span(self, use_rth: bool) -> tuple[IntArray, IntArray]:
         """Return the start and the end of trading of each day, int64[T] each."""
-        if use_rth:
+        if use_rth or not self._has_extended_hours:
             return self.open_ns, self.close_ns
         return self.midnight_ns + 4 * 3600 * SECOND_NS, self.close_ns + 4 * 3600 * SECOND_NS
 
@@ -118,7 +137,17 @@ class Series:
         """Return the blocks of the days first <= day < last."""
         if last <= first:
             return no_bars()
-        return self._day_blocks(first, use_rth) if last - first == 1 else self._load_blocks(first, last, use_rth)
+        return self._day_blocks(first, use_rth) if last - first == 1 else self._load(first, last, use_rth)
+
+    def serves(self, what: What) -> bool:
+        """Say whether there are bars of that side: forex has no trades, an index no quotes."""
+        if what in (What.TRADES, What.ADJUSTED_LAST):
+            return self.has_trades
+        return self.has_volume
+
+    def halt_at(self, at_ns: int) -> Halt | None:
+        """Return the halt that is on at `at_ns`."""
+        return next((halt for halt in self.halts if halt.start_ns <= at_ns < halt.end_ns), None)
 
     def all_hours_days(self, first: int, last: int) -> TapeBars:
         """Return daily bars that include the hours before the open and after the close, where there are any."""
@@ -135,6 +164,18 @@ class Series:
     def seconds(self, day: int, block: int, use_rth: bool) -> TapeBars:
         """Return the seconds of one block of the day."""
         return self._seconds_of_block(day, block, use_rth)
+
+    def trades(self, day: int, block: int, use_rth: bool) -> TradeTicks:
+        """Return the trades of one block of the day."""
+        return self._trades_of_block(day, block, use_rth)
+
+    def top(self, day: int, block: int) -> TopRows:
+        """Return the top of the book during one block of the day's regular session."""
+        return self._top_of_block(day, block)
+
+    def block_at(self, day: int, at_ns: int) -> int:
+        """Return the number of the day's block that runs at the moment, -1 before the first."""
+        return int(np.searchsorted(self.blocks(day, day + 1, True).start_ns, at_ns, side="right")) - 1
 
     def so_far_before(self, day: int, block: int) -> SessionSoFar:
         """Return what the day's session had come to when its block number `block` began."""
@@ -168,7 +209,7 @@ class Series:
         if len(blocks) == 0:
             return blocks
         day = self.day_of(int(blocks.start_ns[-1]))
-        ordinal = len(blocks) - 1 - int(np.searchsorted(blocks.start_ns, self.midnight_ns[day]))
+        ordinal = len(blocks) - 1 - int(np.searchsorted(blocks.start_ns, self.day_start_ns[day]))
         tail = rows(blocks, slice(len(blocks) - 1, None))
         if int(tail.start_ns[0]) + int(self.block_lengths(day, tail)[0]) * SECOND_NS <= end_ns:
             return blocks
@@ -178,14 +219,34 @@ class Series:
         return concat([rows(blocks, slice(0, len(blocks) - 1)), running])
 
     def day_of(self, ns: int) -> int:
-        """Return the day whose New York midnight is the latest at or before `ns`, -1 before the first."""
-        return int(np.searchsorted(self.midnight_ns, ns, side="right")) - 1
+        """Return the latest day that began at or before `ns`, -1 before the first."""
+        return int(np.searchsorted(self.day_start_ns, ns, side="right")) - 1
 
     def _load_day(self, day: int, use_rth: bool) -> TapeBars:
-        return self._load_blocks(day, day + 1, use_rth)
+        return self._load(day, day + 1, use_rth)
+
+    def _load(self, first: int, last: int, use_rth: bool) -> TapeBars:
+        blocks = self._load_blocks(first, last, use_rth)
+        return without_halted(blocks, self.halts) if self.halts else blocks
 
     def _refine_block(self, day: int, block: int, use_rth: bool) -> TapeBars:
         return self._refine(day, self.blocks(day, day + 1, use_rth), np.array([block], dtype=np.int64))
+
+    def _make_trades(self, day: int, block: int, use_rth: bool) -> TradeTicks:
+        return trades_of(self.seconds(day, block, use_rth), self.key, self.scale)
+
+    def _make_top(self, day: int, block: int) -> TopRows:
+        so_far, scale = self.so_far_before(day, block), self.scale
+        before = (
+            round(so_far.last * scale) if so_far.last is not None else 0,
+            so_far.last_size,
+            round(so_far.open * scale),
+            round(so_far.high * scale),
+            round(so_far.low * scale),
+            so_far.volume,
+        )
+        spread = int(self.spread[day]) if self.has_volume else 0
+        return top_rows(self.seconds(day, block, True), self.trades(day, block, True), self.key, scale, spread, before)
 
     def _refine(self, day: int, blocks: TapeBars, wanted: IntArray) -> TapeBars:
         """Return the seconds of the blocks numbered `wanted`, in rising time."""

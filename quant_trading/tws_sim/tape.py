@@ -12,7 +12,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BarSize", "Contract", "Quote", "SourceError", "Tape", "TapeBars", "What"]
+__all__ = [
+    "BarSize", "Contract", "Quote", "QuoteTicks", "SourceError", "Tape", "TapeBars", "TradeTicks", "What",
+]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -130,6 +132,46 @@ class Quote:
     is_open: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TradeTicks:
+    """Trades in order, one array per column; the second is the resolution of the tape.
+
+    Attributes:
+        at_ns: int64[T], UTC ns, whole seconds; the trades of one second keep their order.
+        price: float64[T], on the tick grid.
+        size: int64[T], shares.
+        venue: int64[T], 0..6, which of the exchanges it happened on.
+    """
+
+    at_ns: IntArray
+    price: FloatArray
+    size: IntArray
+    venue: IntArray
+
+    def __len__(self) -> int:
+        return len(self.at_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteTicks:
+    """Changes of the top of the book in order, at quarters of a second.
+
+    Attributes:
+        at_ns: int64[T], UTC ns.
+        bid, ask: float64[T], on the tick grid.
+        bid_size, ask_size: int64[T], shares.
+    """
+
+    at_ns: IntArray
+    bid: FloatArray
+    ask: FloatArray
+    bid_size: IntArray
+    ask_size: IntArray
+
+    def __len__(self) -> int:
+        return len(self.at_ns)
+
+
 class Tape(Protocol):
     """A market that knows what happened at every moment; it never looks at a clock.
 
@@ -147,9 +189,19 @@ class Tape(Protocol):
         """Return the end of the last bar there is, None when the market never ends (seeded)."""
 
     def bars(
-        self, contract: Contract, size: BarSize, what: What, start_ns: int, end_ns: int, use_rth: bool
+        self,
+        contract: Contract,
+        size: BarSize,
+        what: What,
+        start_ns: int,
+        end_ns: int,
+        use_rth: bool,
+        as_of_ns: int | None = None,
     ) -> TapeBars | None:
         """Return the bars whose start lies in [start_ns, end_ns).
+
+        Prices are adjusted for the splits known at `as_of_ns` (ADJUSTED_LAST: for dividends too), `end_ns` when it
+        is not given; quotes, auctions and ticks are as traded.
 
         A day starts at midnight in New York (although its stamp is midnight UTC) and is shown once its
         trading has begun; weeks and months count by their last session so far.
@@ -171,3 +223,9 @@ class Tape(Protocol):
         A buy is reached when a trade is at `price` or below, a sell at `price` or above. The price
         returned is the limit, or the open of the session when it gaps through the limit.
         """
+
+    def ticks(self, contract: Contract, start_ns: int, end_ns: int, use_rth: bool = True) -> TradeTicks:
+        """Return the trades with start_ns <= at_ns < end_ns; they add up to the bars of the same seconds."""
+
+    def quotes(self, contract: Contract, start_ns: int, end_ns: int) -> QuoteTicks:
+        """Return the changes of the quote with start_ns <= at_ns < end_ns, within regular hours."""
