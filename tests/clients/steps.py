@@ -1,0 +1,115 @@
+"""The one scenario that every client runs: data in neutral words, and how far time goes before each step.
+
+A step is a dict: `do` (the drivers' verb), `name` (of the request or the order it belongs to) and what the verb
+needs. `advance` moves simulated time on by so many seconds first. `known` names an earlier `details` step: the
+contract is then given by its id.
+"""
+
+from typing import Any
+
+Step = dict[str, Any]
+
+NAUTILUS_TAGS = "NetLiquidation,FullAvailableFunds,FullInitMarginReq,FullMaintMarginReq,TotalCashValue"
+
+
+def stock(symbol: str, currency: str = "USD") -> dict[str, str]:
+    """Return the words for a stock, with `currency` "" an ambiguous one."""
+    words = {"symbol": symbol, "secType": "STK", "exchange": "SMART"}
+    return words | ({"currency": currency} if currency else {})
+
+
+def order(action: str, quantity: float, kind: str = "MKT", limit: float | None = None, **more: Any) -> dict[str, Any]:
+    """Return the words for an order."""
+    words: dict[str, Any] = {"action": action, "totalQuantity": quantity, "orderType": kind, "tif": "DAY"} | more
+    return words | ({} if limit is None else {"lmtPrice": limit})
+
+
+def _history(name: str, size: str, duration: str, **more: Any) -> Step:
+    words = {"what": "TRADES", "rth": True, "end": "", "keep": False, "contract": stock("AAPL"), "known": "aapl"}
+    return {"do": "history", "name": name, "size": size, "duration": duration} | words | more
+
+
+_AAPL: Step = {"contract": stock("AAPL"), "known": "aapl"}
+_SPY: Step = {"contract": stock("SPY"), "known": "spy"}
+
+_ACCOUNTS: list[Step] = [
+    {"do": "connect", "client": 1},
+    {"do": "time"},
+    {"do": "summary", "name": "summary", "tags": NAUTILUS_TAGS},
+    {"do": "watch"},
+    {"do": "state"},
+    {"do": "pnl", "name": "pnl"},
+]
+
+_CONTRACTS: list[Step] = [
+    {"do": "details", "name": "aapl", "contract": stock("AAPL")},
+    {"do": "details", "name": "spy", "contract": stock("SPY")},
+    {"do": "details", "name": "by id", **_AAPL},
+    {"do": "details", "name": "unknown", "contract": stock("NOSUCH")},
+    {"do": "details", "name": "ambiguous", "contract": stock("RY", "")},
+    {"do": "samples", "name": "samples", "pattern": "AA"},
+    {"do": "rule", "rule": 26},
+    {"do": "pnl_single", "name": "pnl of one", "known": "aapl"},
+]
+
+_PAST: list[Step] = [
+    {"do": "head", "name": "head", "what": "TRADES", **_AAPL},
+    _history("days", "1 day", "1 M"),
+    _history("five minutes", "5 mins", "2 D"),
+    _history("minutes to then", "1 min", "3600 S", end="20261117-18:00:00"),
+    _history("midpoints", "1 hour", "1 D", what="MIDPOINT", rth=False),
+    _history("of nobody", "1 day", "1 M", contract=stock("NOSUCH"), known=""),
+    _history("of two", "1 day", "1 M", contract=stock("RY", ""), known=""),
+    _history("bad size", "7 mins", "1 D", refused=True),
+    _history("running", "1 min", "600 S", keep=True),
+    {"do": "wait", "advance": 65},
+    {"do": "cancel_history", "name": "running"},
+]
+
+_PRESENT: list[Step] = [
+    {"do": "snapshot", "name": "snapshot", **_AAPL},
+    {"do": "stream", "name": "stream", "generic": "", **_SPY},
+    {"do": "wait", "advance": 20},
+    {"do": "cancel_stream", "name": "stream"},
+    {"do": "wait", "advance": 20},
+]
+
+_ORDERS: list[Step] = [
+    {"do": "place", "name": "market", "order": order("BUY", 100), **_AAPL},
+    {"do": "state"},
+    {"do": "place", "name": "far", "order": order("BUY", 10, "LMT", 100.5), **_AAPL},
+    {"do": "open_orders", "all": False},
+    {"do": "place", "name": "far", "order": order("BUY", 12, "LMT", 101.25), **_AAPL},
+    {"do": "open_orders", "all": True},
+    {"do": "cancel", "name": "far"},
+    {"do": "cancel", "name": "far"},
+    {"do": "place", "name": "at once or not", "order": order("BUY", 10, "LMT", 1.0, tif="IOC"), **_SPY},
+    {"do": "place", "name": "at limit", "order": order("BUY", 20, "LMT", 5000.0), **_SPY},
+    {"do": "place", "name": "off tick", "order": order("BUY", 10, "LMT", 100.123), **_AAPL},
+    {"do": "place", "name": "rejected", "order": order("BUY", 10), "contract": stock("TSLA")},
+    {"do": "place", "name": "of nothing", "order": order("BUY", 10), "contract": stock("NOSUCH")},
+    {"do": "preview", "name": "preview", "order": order("BUY", 100), **_AAPL},
+    {"do": "place", "name": "reduce", "order": order("SELL", 40), **_AAPL},
+    {"do": "place", "name": "turn", "order": order("SELL", 100), **_AAPL},
+    {"do": "place", "name": "held back", "order": order("BUY", 5, transmit=False), **_AAPL},
+    {"do": "place", "name": "held back", "order": order("BUY", 5, transmit=True), **_AAPL},
+]
+
+_RECONNECT: list[Step] = [
+    {"do": "place", "name": "lasting", "order": order("SELL", 7, "LMT", 9000.0, tif="GTC"), **_AAPL},
+    {"do": "place", "name": "of the day", "order": order("SELL", 8, "LMT", 9100.0), **_AAPL},
+    {"do": "disconnect"},
+    {"do": "connect", "client": 1, "advance": 30},
+    {"do": "watch"},
+    {"do": "open_orders", "all": False},
+    {"do": "cancel", "name": "lasting"},
+    {"do": "cancel_all"},
+    {"do": "executions", "name": "executions", "filter": {}},
+    {"do": "executions", "name": "of one", "filter": {"symbol": "SPY", "side": "BUY"}},
+    {"do": "completed"},
+    {"do": "state", "advance": 180},
+    {"do": "time"},
+    {"do": "disconnect"},
+]
+
+STEPS: list[Step] = _ACCOUNTS + _CONTRACTS + _PAST + _PRESENT + _ORDERS + _RECONNECT

@@ -1,0 +1,88 @@
+"""One scenario, every client, every version it can negotiate: the same books at the end, the same things seen."""
+
+import copy
+from functools import cache
+from typing import Any
+
+import pytest
+
+from quant_trading.tws_sim.config import MAX_SERVER_VERSION
+from tests.clients.runner import CLIENTS, Client, Fact, Run, perform
+from tests.clients.steps import STEPS
+from tests.clients.truth import check_truth, look
+
+pytestmark = pytest.mark.clients
+
+LOWEST = 157
+# Versions at which a message the scenario uses changes its form, and the last ones before big changes. 158 is
+# never negotiated: clients disagree about one field of it.
+GATES = (
+    159, 160, 162, 163, 164, 166, 169, 170, 176, 177, 178, 182, 183, 186, 187, 189, 192, 193, 194, 195, 196, 197, 198,
+    199, 200, 201, 203, 204, 205, 206, 207, 208, 210, 212, 213, 214, 218, 220, 222, 225,
+)  # fmt: skip
+# Fields that appear with a version; what a client makes of their absence is its own affair.
+GATED = {"minSize": 164, "sizeIncrement": 164, "suggestedSizeIncrement": 164}
+
+
+def versions_of(client: Client) -> list[int]:
+    """Return the versions to run: the lowest, the highest and the gates between."""
+    highest = min(client.highest, MAX_SERVER_VERSION)
+    return sorted({LOWEST, highest, *(gate for gate in GATES if gate < highest)})
+
+
+def cases() -> list[Any]:
+    """Return (client, version); all but each client's ends are marked slow."""
+    found = []
+    for client in CLIENTS.values():
+        versions = versions_of(client)
+        for version in versions:
+            marks = [] if version in (versions[0], versions[-1]) else [pytest.mark.slow]
+            found.append(pytest.param(client, version, marks=marks, id=f"{client.name}-{version}"))
+    return found
+
+
+@cache
+def reference() -> Run:
+    """Return the run all others are compared with."""
+    return perform(CLIENTS["ib_async"], 178, STEPS, look)
+
+
+def seen(run: Run, version: int) -> list[tuple[str, list[Fact]]]:
+    """Return what a client saw at each step, as far as a server of `version` tells it."""
+    steps = []
+    for step, facts in run.steps:
+        kept = copy.deepcopy(facts)
+        for fact in kept:
+            if fact[0] == "contract":
+                for name in [name for name, since in GATED.items() if version < since]:
+                    fact[2].pop(name, None)
+            if fact[0] == "connected":
+                fact[2] = "the version"
+        steps.append((f"{step['do']} {step.get('name', '')}", kept))
+    return steps
+
+
+@pytest.mark.parametrize(("client", "version"), cases())
+def test_every_client_sees_the_truth_and_leaves_the_same_books(client: Client, version: int) -> None:
+    run = perform(client, version, STEPS, look)
+
+    assert run.log == []
+    check_truth(run)
+    expected = reference()
+    assert run.executions == expected.executions
+    assert run.orders == expected.orders
+    assert run.ledger == expected.ledger
+    for mine, theirs in zip(seen(run, version), seen(expected, version), strict=True):
+        assert mine == theirs
+
+
+def test_the_scenario_is_worth_the_name() -> None:
+    """Hold what the scenario has to contain, so that a shorter one cannot pass for it."""
+    run = reference()
+
+    kinds = {fact[0] for _, facts in run.steps for fact in facts}
+    assert {"bar", "bar update", "price", "size", "pnl", "order", "status", "fill", "commission", "completed"} <= kinds
+    assert {row[6] for row in run.orders} >= {"Filled", "Cancelled", "Inactive"}
+    codes = {fact[2] for _, facts in run.steps for fact in facts if fact[0] == "error"}
+    assert {110, 162, 200, 201, 202, 321, 10148} <= codes
+    assert len(run.executions) >= 5
