@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any
 import quant_trading
 from quant_trading.core.client_ids import CLIENT_IDS
 from quant_trading.desk.logs import configure_logging
-from quant_trading.domain.errors import ConfigError, UsageError
+from quant_trading.domain.errors import ConfigError, DataGap, UsageError
 from quant_trading.plugins import load_builtin_strategies, load_user_strategies
+from quant_trading.refdata.sessions import SessionRangeError
 from quant_trading.settings import Settings, banner, build_chosen, build_static, load_settings
 
 if TYPE_CHECKING:
-    from quant_trading.core.ibkr_broker import IBKRAccount, IBKRBroker
+    from quant_trading.core.ibkr_account import IBKRAccount
+    from quant_trading.core.ibkr_broker import IBKRBroker
+    from quant_trading.desk.journal import FileJournal
+    from quant_trading.desk.plan import DeskRules
     from quant_trading.domain.bars import BarPanel
     from quant_trading.ports import BarSource
     from quant_trading.refdata.sessions import Session
     from quant_trading.strategy.base import Strategy
 
-__all__ = ["SystemClock", "run"]
+__all__ = ["SystemClock", "home", "run"]
 
 _log = logging.getLogger(__name__)
 Say = Callable[[str], None]
@@ -39,37 +43,59 @@ class SystemClock:
         return time.monotonic()
 
 
-def run(options: Namespace, *, environ: Mapping[str, str], root: Path, say: Say) -> int:
+def home(environ: Mapping[str, str]) -> Path:
+    """Return the folder of `.env`, `strategy.env`, `strategies/`, logs, outputs and state.
+
+    It is the checkout, from whatever folder a scheduler starts the command: the journal must be found again, or a
+    second run would not know of the first. QT_HOME names another one; an installed package uses the current folder.
+    """
+    if named := environ.get("QT_HOME"):
+        return Path(named).absolute()
+    checkout = Path(__file__).resolve().parents[1]
+    return checkout if (checkout / "trade.py").is_file() else Path.cwd()
+
+
+def run(options: Namespace, *, environ: Mapping[str, str], say: Say) -> int:
     """Carry out one command line and return the exit code.
 
     Args:
-        options: as `cli` parsed them.
+        options: as `cli` parsed them; file names in them are relative to the current folder.
         environ: the environment, for settings only.
-        root: where `.env`, `strategy.env` and relative folders are.
         say: takes each line for the console.
 
     Raises:
         DeskError: with its one line and exit code.
     """
     _check_options(options)
-    settings = load_settings(Path(options.config), overrides=_overrides(options), environ=environ, root=root)
-    entry = "live" if options.run == "live" else options.run
-    client_id = settings.ibkr.client_id if settings.ibkr.client_id is not None else CLIENT_IDS[entry]
+    root = home(environ)
+    config = Path(options.config)
+    config = config.absolute() if config.is_file() else root / config
+    settings = load_settings(config, overrides=_overrides(options), environ=environ, root=root)
+    client_id = settings.ibkr.client_id if settings.ibkr.client_id is not None else CLIENT_IDS[options.run]
     clock = SystemClock()
     with configure_logging(settings.paths.logs, environ=environ, console=options.verbose):
         tell = _teller(say)
         for line in banner(settings, run=options.run, mode=options.mode, dry_run=options.dry_run,
-                           uses_ibkr=options.ibkr, client_id=client_id):  # fmt: skip
+                           uses_ibkr=options.ibkr, client_id=client_id, is_static=_is_static(options)):  # fmt: skip
             tell(line)
+        if options.run != "backtest" and options.slot > 1:
+            tell(f"This is slot {options.slot}: a further rebalance of the same session, on purpose.")
         load_builtin_strategies()
         load_user_strategies(root / "strategies")
+        use_case = _backtest if options.run == "backtest" else _trade
         try:
-            if options.run == "backtest":
-                return _backtest(options, settings, client_id, clock, tell)
-            return _trade(options, settings, client_id, clock, tell)
-        except Exception as error:
+            return use_case(options, settings, client_id, clock, tell)
+        except SessionRangeError as error:
+            _log.error("%s", error)
+            raise DataGap(str(error)) from error
+        except BaseException as error:
             _log.error("%s: %s", type(error).__name__, error, exc_info=_log.isEnabledFor(logging.DEBUG))
             raise
+
+
+def _is_static(options: Namespace) -> bool:
+    """Return True for the rebalance to the configured weights, which needs no strategy of its own."""
+    return options.run == "trade" and options.strategy is None
 
 
 def _teller(say: Say) -> Say:
@@ -91,6 +117,14 @@ def _check_options(options: Namespace) -> None:
         raise UsageError("--mode live places real orders; add --live to confirm, or --dry-run to only look")
     if not 1 <= options.slot <= 99:
         raise UsageError(f"--slot {options.slot} is not within 1..99")
+    if options.run != "backtest":
+        for name in ("duration", "bar_size", "out", "fill", "accounting", "capital", "start", "data_dir", "save_bars"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} belongs to --run backtest; leave it out of "
+                                 f"--run {options.run}")  # fmt: skip
+    if _is_static(options) and options.param:
+        raise UsageError("--param sets parameters of a strategy, and --run trade has none: its weights are "
+                         "strategy.weights; name a strategy with --strategy or leave --param out")  # fmt: skip
 
 
 def _overrides(options: Namespace) -> dict[str, object]:
@@ -109,7 +143,7 @@ def _overrides(options: Namespace) -> dict[str, object]:
         "backtest.fill": options.fill,
         "backtest.accounting": options.accounting,
         "backtest.initial_capital": options.capital,
-        "paths.data": options.data_dir,
+        "paths.data": None if options.data_dir is None else str(Path(options.data_dir).absolute()),
     }
     for pair in options.param:
         name, equals, value = pair.partition("=")
@@ -186,7 +220,7 @@ def _trade(options: Namespace, settings: Settings, client_id: int, clock: System
     from quant_trading.desk.loop import RunContext, run_session
     from quant_trading.ports import Broker
 
-    is_static = options.run == "trade" and options.strategy is None
+    is_static = _is_static(options)
     strategy = build_static(settings) if is_static else build_chosen(settings)
     name = "STATIC" if is_static else settings.strategy.name
     rules = _rules(settings, name, strategy, options.slot)
@@ -216,8 +250,7 @@ def _trade(options: Namespace, settings: Settings, client_id: int, clock: System
     finally:
         journals.close()
         broker.close()
-    failed = [o for o in report.outcomes if o.state.status.value in ("rejected", "denied")]
-    return 1 if failed or report.in_doubt else 0
+    return 1 if report.problems else 0
 
 
 class _Journals:
@@ -225,13 +258,14 @@ class _Journals:
 
     def __init__(self, settings: Settings, run_id: str, clock: SystemClock, dry_run: bool) -> None:
         self._settings, self._run_id, self._clock, self._dry_run = settings, run_id, clock, dry_run
-        self._open: list[Any] = []
+        self._open: list[FileJournal] = []
 
-    def open(self, account: str, session: "Session") -> Any:
-        from quant_trading.desk.journal import FileJournal, RealDisk
+    def open(self, account: str, session: "Session") -> "FileJournal":
+        """Return the journal of `account`, locked for this run; a dry run has one of its own."""
+        from quant_trading.desk.journal import FileJournal
 
         folder = self._settings.paths.state / account / ("dry-run" if self._dry_run else "journal")
-        journal = FileJournal.open(folder, account, session.day, self._run_id, self._clock, RealDisk())
+        journal = FileJournal.open(folder, account, session.day, self._run_id, self._clock)
         self._open.append(journal)
         return journal
 
@@ -240,7 +274,7 @@ class _Journals:
             journal.close()
 
 
-def _rules(settings: Settings, name: str, strategy: "Strategy", slot: int) -> Any:
+def _rules(settings: Settings, name: str, strategy: "Strategy", slot: int) -> "DeskRules":
     from quant_trading.desk.plan import DeskRules
     from quant_trading.domain.orders import OrderType
 
@@ -256,12 +290,13 @@ def _rules(settings: Settings, name: str, strategy: "Strategy", slot: int) -> An
         history_days=settings.live.history_days,
         cost_bps=settings.backtest.cost_bps,
         slot=slot,
+        open_wait_minutes=settings.live.open_wait_minutes,
         owns_account=settings.live.owns_account,
     )
 
 
 def _open_account(options: Namespace, settings: Settings, client_id: int) -> "IBKRAccount":
-    from quant_trading.core.ibkr_broker import IBKRAccount
+    from quant_trading.core.ibkr_account import IBKRAccount
 
     return IBKRAccount.open(**_link(options, settings, client_id))
 

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 __all__ = ["main"]
 
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from quant_trading.app import run
 
-        return run(options, environ=os.environ, root=Path.cwd(), say=_say)
+        return run(options, environ=os.environ, say=_say)
     except DeskError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

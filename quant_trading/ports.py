@@ -67,20 +67,42 @@ class Broker(BarSource, Protocol):
     def now(self) -> datetime:
         """Return the broker's own time, aware UTC."""
 
-    def instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]:
-        """Return each symbol's instrument with the broker's id and tick size.
+    @property
+    def seen_refs(self) -> frozenset[str]:
+        """Return the references of orders the broker has told us about, of earlier runs too."""
+
+    @property
+    def undecodable_frames(self) -> int:
+        """Return how many messages of the broker could not be read; a fill may have been among them."""
+
+    def instruments(self, symbols: Sequence[str], *, skip_missing: bool = False) -> dict[str, Instrument]:
+        """Return each symbol's instrument with the broker's id, currency and tick size.
+
+        Ask this before `portfolio`: a position is known by its symbol only where the broker's id agrees.
+
+        Args:
+            symbols: what to resolve.
+            skip_missing: True leaves unknown and ambiguous symbols out, with a warning in the log.
 
         Raises:
             DataGap: when a symbol is unknown or ambiguous, naming all such symbols and the candidates.
         """
 
     def portfolio(self) -> Portfolio:
-        """Return equity, cash and positions as the broker sees them now."""
+        """Return equity, cash and positions as the broker sees them now.
+
+        What is not one of the resolved instruments stands under a key of its own, such as "T:CAD".
+        """
 
     def place(self, order: Order) -> OrderState:
         """Send `order`; return its state right after the send (SUBMITTING). Never waits.
 
         The caller has journalled the intent before.
+
+        Raises:
+            DataGap: the order cannot be sent; nothing left the process.
+            PlanRefused: the broker already knows an order of this reference.
+            ConnectionLost: the session is gone.
         """
 
     def cancel(self, order_ref: str) -> OrderState:

@@ -24,7 +24,10 @@ class AccountReader(BarSource, Protocol):
 
     def now(self) -> datetime: ...
 
-    def instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]: ...
+    @property
+    def undecodable_frames(self) -> int: ...
+
+    def instruments(self, symbols: Sequence[str], *, skip_missing: bool = False) -> dict[str, Instrument]: ...
 
     def portfolio(self) -> Portfolio: ...
 
@@ -47,8 +50,17 @@ class DryRunBroker:
     def now(self) -> datetime:
         return self._reader.now()
 
-    def instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]:
-        return self._reader.instruments(symbols)
+    @property
+    def seen_refs(self) -> frozenset[str]:
+        """Return nothing: orders of earlier runs do not concern a run that sends none."""
+        return frozenset()
+
+    @property
+    def undecodable_frames(self) -> int:
+        return self._reader.undecodable_frames
+
+    def instruments(self, symbols: Sequence[str], *, skip_missing: bool = False) -> dict[str, Instrument]:
+        return self._reader.instruments(symbols, skip_missing=skip_missing)
 
     def portfolio(self) -> Portfolio:
         return self._reader.portfolio()

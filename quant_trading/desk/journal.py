@@ -201,6 +201,10 @@ class FileJournal:
         """Return this session's records in order, those of earlier runs and of this one."""
         return iter(tuple(self._own))
 
+    def all_records(self) -> Iterator[Record]:
+        """Yield the records of every session of this account in order, this one's included."""
+        return read_journal(self._folder, self._disk)
+
     @property
     def last_hash(self) -> str:
         """Return the SHA-256 of the last record's line: it seals everything before it."""

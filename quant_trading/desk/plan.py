@@ -41,9 +41,10 @@ class DeskRules:
         order_type, limit_offset_bps: how orders are sent; the offset is toward the market.
         fill_timeout_seconds: how long to wait for fills after the last order was sent.
         keep_on_timeout: True leaves unfilled orders working, False cancels them.
-        history_days: daily bars to ask for at least.
+        history_days: complete daily bars to decide on at least.
         cost_bps: expected cost of traded value, for the summary only.
         slot: number of the plan within the session, 1..99.
+        open_wait_minutes: how long before the open orders may be sent; earlier than that there is no plan.
         owns_account: True lets the desk close positions outside `universe`.
     """
 
@@ -58,6 +59,7 @@ class DeskRules:
     history_days: int = 20
     cost_bps: float = 5.0
     slot: int = 1
+    open_wait_minutes: float = 30.0
     owns_account: bool = False
 
 
@@ -105,8 +107,25 @@ def plan_key(account: str, strategy_name: str, session: date, slot: int) -> str:
 
 def history_duration(rules: DeskRules) -> str:
     """Return the IBKR duration that covers `history_days` and the strategy's warm-up."""
-    bars = max(rules.history_days, rules.strategy.warmup)
+    bars = max(rules.history_days, rules.strategy.warmup) + 1  # today's running bar is among what TWS sends
     return f"{bars} D" if bars <= 365 else f"{bars // 250 + 1} Y"
+
+
+def seconds_to_open(session: Session, now_ns: int, rules: DeskRules) -> float:
+    """Return how long orders sent now wait for the opening auction, 0 in the session.
+
+    Raises:
+        PlanRefused: when that is longer than `open_wait_minutes`: the orders would be timed out before they could
+            be filled, and the session's one plan would be spent.
+    """
+    seconds = max(0.0, (session.open_ns - now_ns) / 1e9)
+    if seconds > rules.open_wait_minutes * 60.0:
+        raise PlanRefused(
+            f"the market opens for session {session.day} in {seconds / 3600:.1f} hours; run within "
+            f"{rules.open_wait_minutes:g} minutes before the open or during the session, or raise "
+            "live.open_wait_minutes"
+        )
+    return seconds
 
 
 def check_bars(panel: BarPanel, now_ns: int, warmup: int) -> BarPanel:
@@ -143,18 +162,24 @@ def make_plan(
         rules: what the run goes by.
         panel: complete daily bars, see `check_bars`.
         portfolio: holdings now.
-        instruments: tick sizes by symbol.
+        instruments: currency and tick size by symbol; a symbol that is not among them is skipped.
         session: exchange date of the fills.
+
+    Raises:
+        PlanRefused: when an instrument is priced in another currency than the account's equity.
     """
+    _check_currency(portfolio, instruments)
     signal = rules.strategy.signal(panel)
     target = rules.strategy.target(signal, rules.limits)
     prices, signals, targets = panel.close[-1].copy(), signal[-1].copy(), target[-1].copy()
     symbols = panel.symbols
+    prices[[symbol not in instruments for symbol in symbols]] = np.nan
     intents = plan_orders(symbols, targets, prices, signals, portfolio)
     foreign = tuple(sorted(set(portfolio.positions) - set(symbols)))
     if rules.owns_account:
-        intents = _close_foreign(foreign, portfolio) + intents
-        foreign = ()
+        closing = _close_foreign([symbol for symbol in foreign if symbol in instruments], portfolio)
+        intents = closing + intents
+        foreign = tuple(symbol for symbol in foreign if symbol not in {intent.symbol for intent in closing})
     reviewed = review_orders(intents, risk_view(portfolio, symbols, prices), rules.limits)
     allowed = tuple(intent for intent, denied in reviewed if denied is None)
     return Plan(
@@ -172,6 +197,15 @@ def make_plan(
         skipped=tuple(s for s, price in zip(symbols, prices, strict=True) if not np.isfinite(price)),
         foreign=foreign,
     )
+
+
+def _check_currency(portfolio: Portfolio, instruments: Mapping[str, Instrument]) -> None:
+    for symbol, instrument in instruments.items():
+        if instrument.currency != portfolio.currency:
+            raise PlanRefused(
+                f"{symbol} is priced in {instrument.currency} and the account's equity is in {portfolio.currency}, so "
+                "a share of equity has no size in it; trade an account of that currency or take the symbol out"
+            )
 
 
 def _make_order(intent: OrderIntent, rules: DeskRules, instruments: Mapping[str, Instrument], session: date) -> Order:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from quant_trading.domain.errors import JournalError
@@ -25,11 +25,17 @@ __all__ = [
     "append_portfolio",
     "append_snapshot",
     "append_trades",
+    "check_log_files",
 ]
 
 TRADE_COLUMNS = ("timestamp", "symbol", "side", "quantity", "fill_price", "reference_price", "signal_value")
 PORTFOLIO_COLUMNS = ("timestamp", "symbol", "position", "avg_cost", "unrealized_pnl")
 SNAPSHOT_COLUMNS = ("timestamp", "portfolio_value", "daily_pnl", "running_pnl")
+_FILES = {
+    "live_trades.csv": TRADE_COLUMNS,
+    "live_portfolio.csv": PORTFOLIO_COLUMNS,
+    "live_snapshot.csv": SNAPSHOT_COLUMNS,
+}
 # A spreadsheet takes a cell that begins so for a formula and runs it.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -91,38 +97,42 @@ def append_portfolio(path: Path, rows: Iterable[PortfolioRow]) -> None:
     _replace(path, content, cells)
 
 
-def append_snapshot(path: Path, timestamp: datetime, value: Decimal) -> tuple[Decimal | None, Decimal | None]:
-    """Add one line to live_snapshot.csv and return (daily P&L, running P&L), both None on the first run.
-
-    Daily P&L is the change since the line before, running P&L the value minus the first line's.
+def append_snapshot(
+    path: Path, timestamp: datetime, value: Decimal, daily_pnl: Decimal | None, running_pnl: Decimal | None
+) -> None:
+    """Add one line to live_snapshot.csv.
 
     Args:
         timestamp: aware moment of the snapshot.
         value: the portfolio's value, finite.
+        daily_pnl: change since the account's previous run, None on its first.
+        running_pnl: change since the account's first run, None on its first.
 
     Raises:
-        JournalError: naming file and line when an earlier line cannot be read; the file is left as it is.
+        JournalError: naming file and line when the file is not what we wrote; it is left as it is.
     """
     if not value.is_finite():
         raise JournalError(f"{path}: portfolio value {value} is not a number; nothing was written")
-    content, rows = _read(path, SNAPSHOT_COLUMNS)
-    daily = running = None
-    if rows:
-        first_line, last_line = rows[0], rows[-1]
-        daily = value - _earlier_value(path, *last_line)
-        running = value - _earlier_value(path, *first_line)
-    _replace(path, content, [(_stamp(timestamp), _number(value), _number(daily), _number(running))])
-    return daily, running
+    content, _ = _read(path, SNAPSHOT_COLUMNS)
+    _replace(path, content, [(_stamp(timestamp), _number(value), _number(daily_pnl), _number(running_pnl))])
 
 
-def _earlier_value(path: Path, line: int, cells: Sequence[str]) -> Decimal:
-    try:
-        value = Decimal(cells[1])
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite():
-        raise _damaged(path, line, f"portfolio_value {cells[1]!r} is not a number")
-    return value
+def check_log_files(folder: Path) -> None:
+    """Make sure before the first order that the three files in `folder` can be added to after the last.
+
+    Raises:
+        JournalError: naming the file, the line and the cure.
+    """
+    for name, columns in _FILES.items():
+        path = folder / name
+        _read(path, columns)
+        if path.exists():
+            try:
+                with path.open("ab"):
+                    pass
+            except OSError as error:
+                raise JournalError(f"{path}: cannot be written: {error.strerror}; close the program that holds it "
+                                   "(a spreadsheet?) and start again; nothing was sent") from error  # fmt: skip
 
 
 def _read(path: Path, columns: Sequence[str]) -> tuple[bytes, list[tuple[int, list[str]]]]:

@@ -9,7 +9,7 @@ from quant_trading.domain.bars import FloatArray
 from quant_trading.domain.orders import OrderIntent, Side
 from quant_trading.domain.portfolio import Portfolio
 
-__all__ = ["limit_price", "order_ref", "plan_orders", "wished_quantity"]
+__all__ = ["is_reducing", "limit_price", "order_ref", "plan_orders", "wished_quantity"]
 
 
 def wished_quantity(equity: float, weight: float, price: float) -> int:
@@ -26,10 +26,11 @@ def wished_quantity(equity: float, weight: float, price: float) -> int:
 def plan_orders(
     symbols: Sequence[str], targets: FloatArray, prices: FloatArray, signals: FloatArray, portfolio: Portfolio
 ) -> list[OrderIntent]:
-    """Return the orders that move `portfolio` to `targets`, sells first, then in the order of `symbols`.
+    """Return the orders that move `portfolio` to `targets`: what makes a position smaller first, sells before buys.
 
-    A symbol without a price gets no order. A held fraction of a share is left: the difference is cut
-    toward zero to whole shares, so nothing is oversold.
+    So the exposure falls before it rises, whichever side the positions are on. A symbol without a price
+    gets no order. A held fraction of a share is left: the difference is cut toward zero to whole shares, so
+    nothing is oversold.
 
     Args:
         symbols: N names; positions in other names are not touched.
@@ -56,7 +57,13 @@ def plan_orders(
                 signal_value=float(signal),
             )
         )
-    return sorted(intents, key=lambda intent: intent.side is Side.BUY)
+    return sorted(intents, key=lambda intent: (not is_reducing(intent, portfolio), intent.side is Side.BUY))
+
+
+def is_reducing(intent: OrderIntent, portfolio: Portfolio) -> bool:
+    """Return True when the position is smaller, in absolute shares, after `intent` than it is in `portfolio`."""
+    held = portfolio.quantity(intent.symbol)
+    return abs(held + intent.side.sign * intent.quantity) < abs(held)
 
 
 def limit_price(side: Side, reference_price: Decimal, offset_bps: float, tick_size: Decimal) -> Decimal:

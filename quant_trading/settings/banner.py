@@ -31,6 +31,7 @@ def banner(
     dry_run: bool,
     uses_ibkr: bool = True,
     client_id: int | None = None,
+    is_static: bool = False,
 ) -> list[str]:
     """Return the lines that say what this run will do and where each value comes from.
 
@@ -41,13 +42,14 @@ def banner(
         dry_run: orders are computed and logged, none is sent.
         uses_ibkr: a broker is connected; else bars come from local files.
         client_id: the entry point's default, shown when the settings name none.
+        is_static: the run goes by the configured weights, whatever strategy is configured.
     """
     lines = [f"Trading desk: run {run}, mode {mode}{', dry run' if dry_run else ''}"]
     if uses_ibkr:
         lines += _ibkr_lines(settings, mode, client_id)
     else:
         lines.append(_line("bars", str(settings.paths.data), settings.source("paths.data")))
-    lines += _strategy_lines(settings, run)
+    lines += _strategy_lines(settings, is_static)
     lines.append(_line("universe", f"{len(settings.universe)} symbols", settings.source("universe")))
     for name in ("max_position_pct", "max_gross_exposure"):
         share = getattr(settings.risk, name)
@@ -77,8 +79,8 @@ def _ibkr_lines(settings: Settings, mode: str, client_id: int | None) -> list[st
     ]
 
 
-def _strategy_lines(settings: Settings, run: str) -> list[str]:
-    if run == "trade":
+def _strategy_lines(settings: Settings, is_static: bool) -> list[str]:
+    if is_static:
         weights = settings.strategy.weights
         first = f"strategy.weights.{next(iter(weights), '')}"
         return [

@@ -243,10 +243,12 @@ class Live(_Section):
 
     Attributes:
         history_days: daily bars to fetch; more are taken when the strategy's warm-up needs them.
+        open_wait_minutes: how long before the open a run may send its orders; earlier it refuses.
         owns_account: also close positions outside the universe.
     """
 
     history_days: Annotated[_Whole, AfterValidator(Within(2, 5000))] = 20
+    open_wait_minutes: Annotated[_Number, AfterValidator(Within(0, 1440))] = 30.0
     owns_account: _Flag = False
 
 

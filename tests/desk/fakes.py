@@ -56,6 +56,9 @@ class ListJournal:
     def records(self) -> Iterable[Line]:
         return tuple(self.lines)
 
+    def all_records(self) -> Iterable[Line]:
+        return tuple(self.lines)
+
     def kinds(self) -> list[str]:
         return [line.kind for line in self.lines]
 
@@ -88,7 +91,11 @@ class FakeBroker:
     rejects: Mapping[str, str] = field(default_factory=dict)
     never_fills: frozenset[str] = frozenset()
     not_sendable: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+    currency: str = "USD"
     account: str = "DU1234567"
+    seen_refs: frozenset[str] = frozenset()
+    undecodable_frames: int = 0
     sent: list[tuple[Order, int]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     _states: dict[str, OrderState] = field(default_factory=dict)
@@ -100,8 +107,8 @@ class FakeBroker:
     def bars(self, symbols: Sequence[str], bar_size: str, duration: str, *, skip_missing: bool = False) -> BarPanel:
         return self.panel
 
-    def instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]:
-        return {s: Instrument(s) for s in symbols}
+    def instruments(self, symbols: Sequence[str], *, skip_missing: bool = False) -> dict[str, Instrument]:
+        return {s: Instrument(s, currency=self.currency) for s in symbols if s not in self.unknown}
 
     def portfolio(self) -> Portfolio:
         closes = dict(zip(self.panel.symbols, self.panel.close[-1], strict=True))

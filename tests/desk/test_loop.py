@@ -11,9 +11,10 @@ import pytest
 from quant_trading.desk.brokers import DryRunBroker
 from quant_trading.desk.loop import RunContext, RunReport, run_session
 from quant_trading.desk.plan import DeskRules, trading_session
-from quant_trading.domain.errors import PlanRefused
+from quant_trading.domain.errors import JournalError, PlanRefused
 from quant_trading.domain.limits import Limits
 from quant_trading.domain.orders import OrderStatus, OrderType
+from quant_trading.domain.portfolio import Portfolio
 from quant_trading.refdata.sessions import Session
 from quant_trading.strategy.reversal import Reversal
 from quant_trading.strategy.static import Static
@@ -100,6 +101,7 @@ def test_a_second_run_of_the_same_session_sends_nothing(stage: Stage) -> None:
     report = stage.run(rules(), "run-2")
     assert len(stage.broker.sent) == sent
     assert report.plan is None
+    assert report.problems == ()
     assert "was done by run run-1: nothing is sent" in stage.said[-1]
     assert len(stage.rows("live_snapshot.csv")) == 1
 
@@ -114,7 +116,7 @@ def test_an_unfinished_run_closes_the_session(stage: Stage) -> None:
     stage.run(rules())
     stage.journal.lines = [li for li in stage.journal.lines if li.kind != "RUN_END"]  # killed before its end
     sent = len(stage.broker.sent)
-    with pytest.raises(PlanRefused, match=r"run-1 began plan .* and did not finish"):
+    with pytest.raises(PlanRefused, match=r"run-1 began plan .* had handed over: REVE-261120-01-A-B"):
         stage.run(rules(), "run-2")
     assert len(stage.broker.sent) == sent
 
@@ -147,6 +149,31 @@ def test_buys_are_judged_again_when_a_sell_was_refused(tmp_path: Path) -> None:
     assert "RISK" in stage.journal.kinds()
 
 
+@pytest.mark.parametrize("order_type", OrderType)
+def test_buys_do_not_count_on_sells_that_were_not_filled(tmp_path: Path, order_type: OrderType) -> None:
+    stage = Stage(tmp_path, A=STEADY, B=STEADY)
+    stage.broker.holdings = {"A": Decimal(2000)}
+    stage.broker.never_fills = frozenset({"A"})
+    static = rules(strategy_name="STATIC", strategy=Static({"B": 1.0}), universe=("A", "B"), limits=Limits(1.0, 1.0),
+                   order_type=order_type)  # fmt: skip
+    report = stage.run(static)
+    assert [o.state.status for o in report.outcomes] == [OrderStatus.CANCELLED, OrderStatus.DENIED]
+    assert stage.broker.holdings == {"A": Decimal(2000)}
+
+
+def test_what_reduces_goes_first_whichever_side_it_is_on(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, A=STEADY, B=STEADY, C=STEADY, D=STEADY)
+    stage.broker.holdings = {"C": Decimal(-1000), "D": Decimal(1000)}  # 50 % short, 50 % long
+    static = rules(strategy_name="STATIC", strategy=Static({"A": -0.5, "B": 0.5}), universe=tuple("ABCD"),
+                   limits=Limits(0.5, 1.0))  # fmt: skip
+    report = stage.run(static)
+    assert report.problems == ()
+    assert [(o.symbol, o.side.value) for o, _ in stage.broker.sent] == [
+        ("D", "SELL"), ("C", "BUY"), ("A", "SELL"), ("B", "BUY"),
+    ]  # fmt: skip
+    assert stage.broker.holdings == {"A": -1000, "B": 1000, "C": 0, "D": 0}
+
+
 @pytest.mark.parametrize(("keep", "end"), [(False, OrderStatus.CANCELLED), (True, OrderStatus.WORKING)])
 def test_orders_that_are_not_filled_in_time_are_cancelled_or_kept(stage: Stage, keep: bool, end: OrderStatus) -> None:
     stage.broker.never_fills = frozenset({"D"})
@@ -154,7 +181,8 @@ def test_orders_that_are_not_filled_in_time_are_cancelled_or_kept(stage: Stage, 
     assert stage.clock.seconds >= 60.0
     assert {o.state.order.symbol: o.state.status for o in report.outcomes}["D"] is end
     assert len(stage.broker.cancelled) == (0 if keep else 1)
-    assert bool(report.in_doubt) is keep
+    assert len(report.problems) == 1
+    assert "not filled within 60 s" in report.problems[0]
 
 
 def test_limit_orders_carry_a_price_on_the_tick_toward_the_market(stage: Stage) -> None:
@@ -170,6 +198,99 @@ def test_a_dry_run_logs_everything_sends_nothing_and_leaves_the_session_open(sta
     stage.journal.lines.clear()  # a dry run has a journal of its own
     stage.run(rules(), "run-2")
     assert len(stage.broker.sent) == 5
+
+
+def test_a_dry_run_shows_the_buys_that_its_sells_make_room_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, A=STEADY, B=STEADY)
+    stage.broker.holdings = {"A": Decimal(2000)}
+    static = rules(strategy_name="STATIC", strategy=Static({"B": 1.0}), universe=("A", "B"), limits=Limits(1.0, 1.0))
+    assert stage.run(static, dry_run=True).problems == ()
+    assert [r["symbol"] for r in stage.rows("live_trades.csv")] == ["A", "B"]
+
+
+def test_long_before_the_open_there_is_no_plan_and_the_session_stays_free(stage: Stage) -> None:
+    stage.clock.time = datetime(2026, 11, 20, 13, 0, tzinfo=UTC)  # 08:00 in New York
+    with pytest.raises(PlanRefused, match=r"opens for session 2026-11-20 in 1\.5 hours; run within 30 minutes"):
+        stage.run(rules())
+    assert stage.journal.kinds() == []
+    stage.clock.time = datetime(2026, 11, 20, 14, 15, tzinfo=UTC)  # 09:15
+    assert stage.run(rules()).problems == ()
+
+
+def test_before_the_open_the_fill_timeout_runs_from_the_open(stage: Stage) -> None:
+    stage.clock.time = datetime(2026, 11, 20, 14, 20, tzinfo=UTC)  # 09:20, ten minutes to go
+    stage.broker.never_fills = frozenset({"D"})
+    stage.run(rules(fill_timeout_seconds=60.0))
+    assert 660.0 <= stage.clock.seconds < 680.0
+
+
+def test_another_currency_than_the_accounts_is_refused(stage: Stage) -> None:
+    stage.broker.currency = "CAD"
+    with pytest.raises(PlanRefused, match=r"A is priced in CAD and the account's equity is in USD"):
+        stage.run(rules())
+    assert stage.broker.sent == []
+
+
+def test_an_unknown_symbol_is_skipped_and_the_rest_is_traded(stage: Stage) -> None:
+    stage.broker.unknown = frozenset({"B"})
+    stage.run(rules())
+    assert [o.symbol for o, _ in stage.broker.sent] == ["A", "C", "D", "E"]
+    assert any("skipped, no usable bar: B" in line for line in stage.said)
+
+
+def test_an_order_the_broker_knows_from_elsewhere_is_not_sent_again(stage: Stage) -> None:
+    stage.broker.seen_refs = frozenset({"REVE-261120-01-C-B-01"})
+    with pytest.raises(PlanRefused, match="TWS already knows order REVE-261120-01-C-B-01"):
+        stage.run(rules())
+    assert stage.broker.sent == []
+    assert "PLAN" not in stage.journal.kinds()
+
+
+def test_unreadable_messages_are_a_problem_of_the_run(stage: Stage) -> None:
+    stage.broker.undecodable_frames = 2
+    assert "2 messages of TWS could not be read" in stage.run(rules()).problems[0]
+
+
+def test_a_log_file_that_cannot_be_added_to_stops_the_run_before_the_first_order(stage: Stage) -> None:
+    (stage.folder / "live_trades.csv").write_text("my notes\n", encoding="utf-8")
+    with pytest.raises(JournalError, match=r"live_trades\.csv"):
+        stage.run(rules())
+    assert stage.broker.sent == []
+
+
+def test_the_broker_holding_something_else_than_we_count_is_a_problem(stage: Stage) -> None:
+    honest = stage.broker.portfolio
+    calls = []
+
+    def portfolio() -> Portfolio:
+        calls.append(None)
+        if len(calls) > 1:
+            stage.broker.holdings["A"] = Decimal(7)
+        return honest()
+
+    stage.broker.portfolio = portfolio  # type: ignore[method-assign]
+    assert "position of A differs" in stage.run(rules()).problems[0]
+
+
+def test_the_second_run_repeats_what_the_first_left_to_look_at(stage: Stage) -> None:
+    stage.broker.rejects = {"C": "201 no"}
+    first = stage.run(rules())
+    second = stage.run(rules(), "run-2")
+    assert first.problems == second.problems != ()
+
+
+def test_an_interrupted_run_says_what_is_on_its_way(stage: Stage) -> None:
+    stage.broker.never_fills = frozenset("ABCDE")
+
+    def interrupt(timeout_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    stage.broker.reports = interrupt  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(rules())
+    note = stage.journal.lines[-1]
+    assert note.kind == "NOTE"
+    assert len(note.payload["open"]) == 5  # type: ignore[arg-type]
 
 
 def test_stale_bars_make_no_plan(tmp_path: Path) -> None:

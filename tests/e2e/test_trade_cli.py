@@ -41,7 +41,7 @@ class Desk:
 
     def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         env = {k: v for k, v in os.environ.items() if not k.startswith("IBKR_")}
-        env |= {"IBKR_PAPER_PORT": str(self.port), "PYTHONPATH": str(CHECKOUT), **environ}
+        env |= {"IBKR_PAPER_PORT": str(self.port), "PYTHONPATH": str(CHECKOUT), "QT_HOME": str(self.folder), **environ}
         return subprocess.run(
             [sys.executable, str(CHECKOUT / "trade.py"), *arguments],
             cwd=self.folder, env=env, capture_output=True, text=True, timeout=120, check=False,

@@ -6,6 +6,7 @@ the same bars at once and fills at the open of the next bar. Both pay 5 bps.
 """
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from quant_trading.core.ibkr_broker import IBKRAccount, IBKRBroker
 from quant_trading.desk.journal import FileJournal
 from quant_trading.desk.loop import RunContext, run_session
 from quant_trading.desk.plan import DeskRules
+from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.limits import Limits
 from quant_trading.domain.orders import OrderStatus
+from quant_trading.indicators.returns import simple_returns
 from quant_trading.refdata.sessions import Session, exchange_date, sessions_between
 from quant_trading.settings import DEFAULT_UNIVERSE
-from quant_trading.strategy.base import Strategy
+from quant_trading.strategy.base import Strategy, equal_weights
 from quant_trading.strategy.reversal import Reversal, ReversalRank
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.simulator import Simulator
@@ -31,6 +34,24 @@ from quant_trading.tws_sim.virtual import VirtualLoop
 HOST, PORT = "127.0.0.1", 7497
 MINUTE_NS = 60_000_000_000
 LIMITS = Limits(max_position_pct=0.2, max_gross_exposure=1.0)
+
+
+@dataclass(frozen=True)
+class LongShort:
+    """Long what fell most and short what rose most over a day, five names each; positions change sides often."""
+
+    warmup: int = 2
+
+    def signal(self, bars: BarPanel) -> FloatArray:
+        change = simple_returns(bars.close, 1)
+        order = np.argsort(change, axis=1, kind="stable")
+        side = np.zeros_like(change)
+        np.put_along_axis(side, order[:, :5], 1.0, axis=1)
+        np.put_along_axis(side, order[:, -5:], -1.0, axis=1)
+        return np.where(np.isnan(change), np.nan, side)
+
+    def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
+        return equal_weights(signal, limits)
 
 
 class LoopClock:
@@ -88,6 +109,7 @@ def trade_every_session(
     [
         ("REVERSAL", Reversal(), date(2024, 7, 1), date(2025, 6, 30)),
         ("REVERSAL_RANK", ReversalRank(lookback=1, count=10), date(2024, 11, 1), date(2024, 12, 31)),
+        ("LONG_SHORT", LongShort(), date(2024, 11, 1), date(2024, 12, 31)),
     ],
 )
 def test_the_desk_holds_the_shares_of_the_kernel_on_every_day(

@@ -71,7 +71,9 @@ def test_a_local_backtest_shows_its_folder_and_no_host(settings: Settings) -> No
 
 
 def test_a_trade_run_shows_the_weights(settings: Settings) -> None:
-    shown = rows(banner(settings, run="trade", mode="paper", dry_run=True))
+    named = rows(banner(settings, run="trade", mode="paper", dry_run=True))
+    assert named["strategy"][0] == settings.strategy.name  # --run trade --strategy NAME
+    shown = rows(banner(settings, run="trade", mode="paper", dry_run=True, is_static=True))
     assert shown["strategy"] == ("STATIC", "--run trade")
     assert shown["weights"] == ("SPY 0.2", "c.yaml")
 
