@@ -21,10 +21,16 @@ __all__ = ["main"]
 
 _OK, _USAGE, _ADDRESS = 0, 2, 3
 _SECOND_NS = 1_000_000_000
+_CAPTURE = ("record", "replay", "diff")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the simulator until it is stopped; return the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] and arguments[0] in _CAPTURE:
+        from quant_trading.tools import capture
+
+        return capture.main(arguments)
     options = _parser().parse_args(arguments)
     # Everything heavy is imported from here on, so that --help answers at once.
     from quant_trading.tws_sim.simulator import Simulator
