@@ -57,19 +57,19 @@ class MoodyBroker(FakeBroker):
         return sum((abs(q) * Decimal(repr(float(closes[s]))) for s, q in self.holdings.items()), Decimal(0))
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(
     prices=st.lists(st.floats(1.0, 900.0), min_size=6, max_size=6),
-    held=st.lists(st.integers(-1200, 1200), min_size=6, max_size=6),
+    held=st.lists(st.floats(-0.3, 0.3), min_size=6, max_size=6),
     wished=st.lists(st.floats(-0.3, 0.3), min_size=6, max_size=6),
     moods=st.lists(st.sampled_from(["fill", "part", "reject", "ignore"]), min_size=6, max_size=6),
     order_type=st.sampled_from(OrderType),
     keep=st.booleans(),
-    gross_limit=st.floats(0.2, 1.5),
+    gross_limit=st.floats(0.3, 1.2),
 )
 def test_in_the_session_no_course_of_events_breaks_the_gross_exposure(
     prices: list[float],
-    held: list[int],
+    held: list[float],
     wished: list[float],
     moods: list[str],
     order_type: OrderType,
@@ -81,7 +81,8 @@ def test_in_the_session_no_course_of_events_breaks_the_gross_exposure(
     panel = daily_panel({s: [round(p, 2)] * 3 for s, p in zip(NAMES, prices, strict=True)}, CLOSE)
     broker = MoodyBroker(panel, clock, journal)
     broker.moods = dict(zip(NAMES, moods, strict=True))
-    broker.holdings = {s: Decimal(q) for s, q in zip(NAMES, held, strict=True) if q}
+    shares = [Decimal(round(float(broker.equity) * w / round(p, 2))) for w, p in zip(held, prices, strict=True)]
+    broker.holdings = {s: q for s, q in zip(NAMES, shares, strict=True) if q}
     before = broker.worst_gross = broker.gross()
     limits = Limits(max_position_pct=0.3, max_gross_exposure=gross_limit)
     rules = DeskRules("STATIC", Static(dict(zip(NAMES, wished, strict=True))), tuple(NAMES), limits,
@@ -94,7 +95,7 @@ def test_in_the_session_no_course_of_events_breaks_the_gross_exposure(
     assert broker.worst_gross <= max(before, allowed)
     for symbol, quantity in broker.holdings.items():
         price = Decimal(repr(float(panel.close[-1, NAMES.index(symbol)])))
-        start = Decimal(held[NAMES.index(symbol)])
+        start = shares[NAMES.index(symbol)]
         assert abs(quantity) * price <= max(abs(start) * price, broker.equity * Decimal("0.3") + price / 2 + 1)
     sent = {order.order_ref for order, _ in broker.sent}
     assert len(sent) == len(broker.sent)
