@@ -11,10 +11,22 @@ from enum import Enum
 from typing import Any, Protocol
 
 from quant_trading.tws_sim.errors import RequestRefused, error_text
-from quant_trading.tws_sim.fields import FieldError, Layout, Message, decode, encode
+from quant_trading.tws_sim.fields import FieldError, Layout, Message, decode, encode, encode_body
+from quant_trading.tws_sim.protobuf_requests import decode_request
+from quant_trading.tws_sim.protobuf_responses import encode_response
 from quant_trading.tws_sim.requests import REQUESTS
-from quant_trading.tws_sim.responses import RESPONSE_NAMES
-from quant_trading.tws_sim.wire import ClientHello, Event, FrameReader, Violation, encode_frame
+from quant_trading.tws_sim.responses import FOLLOW_UPS, RESPONSE_NAMES
+from quant_trading.tws_sim.wire import (
+    RAW_IDS_SINCE,
+    ClientHello,
+    Event,
+    Frame,
+    FrameReader,
+    ProtobufFrame,
+    Violation,
+    encode_frame,
+    encode_raw_frame,
+)
 
 __all__ = ["MIN_VERSION", "NO_ID", "Session", "SessionHost"]
 
@@ -30,6 +42,10 @@ _AMBIGUOUS_VERSION = 158
 
 class SessionHost(Protocol):
     """What a session needs from the simulator behind it."""
+
+    @property
+    def now_ns(self) -> int:
+        """The simulated moment, UTC ns."""
 
     def connection_time(self) -> str:
         """Return the time stamp of the version answer."""
@@ -98,7 +114,7 @@ class Session:
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client. Never raises for what they hold."""
-        for event in self._reader.receive(data):
+        for event in self._reader.events(data):
             if self.is_closed:
                 return
             self._on_event(event)
@@ -115,12 +131,28 @@ class Session:
 
     def send(self, name: str, **values: Any) -> None:
         """Send one message by its name; silently dropped unless the session is ready."""
-        if self.is_ready:
-            self._write(encode(RESPONSE_NAMES[name], values, self.version))
+        if not self.is_ready:
+            return
+        self._write(self._frame_of(name, values))
+        follow_up = FOLLOW_UPS.get(name)
+        if follow_up is not None and self.version >= follow_up[1]:
+            self._write(self._frame_of(follow_up[0], values))
 
     def send_error(self, req_id: int, code: int, **parts: object) -> None:
         """Send an error or a status message; `req_id` -1 belongs to no request."""
-        self.send("error", reqId=req_id, code=code, text=error_text(code, **parts), rejectJson="")
+        self._send_error(req_id, code, error_text(code, **parts))
+
+    def _send_error(self, req_id: int, code: int, text: str) -> None:
+        self.send("error", reqId=req_id, code=code, text=text, rejectJson="", time=self._host.now_ns // 1_000_000)
+
+    def _frame_of(self, name: str, values: dict[str, Any]) -> bytes:
+        layout = RESPONSE_NAMES[name]
+        if self.version < RAW_IDS_SINCE:
+            return encode_frame(encode(layout, values, self.version))
+        payload = encode_response(name, values, self.version)
+        if payload is None:
+            return encode_raw_frame(layout.id, encode_body(layout, values, self.version))
+        return encode_raw_frame(layout.id, payload)
 
     def close(self, reason: str) -> None:
         """End the session; bytes already waiting are still to be sent."""
@@ -131,8 +163,8 @@ class Session:
         self._host.on_close(self)
         self._notify()
 
-    def _write(self, fields: list[str]) -> None:
-        self._output += encode_frame(fields)
+    def _write(self, frame: bytes) -> None:
+        self._output += frame
         self._notify()
 
     def _notify(self) -> None:
@@ -145,7 +177,7 @@ class Session:
         elif isinstance(event, ClientHello):
             self._negotiate(event)
         else:
-            self._on_fields(event.fields)
+            self._on_message(event)
 
     def _negotiate(self, hello: ClientHello) -> None:
         version = min(hello.maximum, self._host.max_version())
@@ -156,16 +188,18 @@ class Session:
             return
         self.version = version
         self._state = _State.START
-        self._write([str(version), self._host.connection_time()])
+        self._reader.raw_ids = version >= RAW_IDS_SINCE
+        # The version answer itself is always text: the client does not know yet how to read anything else.
+        self._write(encode_frame([str(version), self._host.connection_time()]))
         if version < hello.minimum:
             # The client reads our version and leaves by itself; the answer tells its user why.
             self.close(f"the client needs version {hello.minimum}, the server offers {version}")
 
-    def _on_fields(self, fields: tuple[str, ...]) -> None:
-        layout = _find_layout(fields[0])
+    def _on_message(self, frame: Frame | ProtobufFrame) -> None:
+        layout = _find_layout(frame)
         self._host.on_frame(self, layout.name if layout is not None else "unknown")
         if self._state is _State.START:
-            self._start(layout, fields)
+            self._start(layout, frame)
             return
         if layout is None or layout.name == "startApi":
             code = 505 if layout is None else 321
@@ -173,7 +207,7 @@ class Session:
             self.send_error(NO_ID, code, tag="startApi", cause=cause)
             return
         try:
-            request = decode(layout, fields[1:], self.version)
+            request = self._decode(layout, frame)
         except FieldError as error:
             self.send_error(_id_of(error.partial), 320, cause=str(error))
             return
@@ -181,14 +215,20 @@ class Session:
             self._host.on_request(self, request)
         except RequestRefused as refusal:
             req_id = refusal.req_id if refusal.req_id is not None else _id_of(request.values)
-            self.send("error", reqId=req_id, code=refusal.code, text=refusal.text, rejectJson="")
+            self._send_error(req_id, refusal.code, refusal.text)
 
-    def _start(self, layout: Layout | None, fields: tuple[str, ...]) -> None:
+    def _decode(self, layout: Layout, frame: Frame | ProtobufFrame) -> Message:
+        if isinstance(frame, Frame):
+            return decode(layout, frame.fields[1:], self.version)
+        return decode_request(layout, frame.payload)
+
+    def _start(self, layout: Layout | None, frame: Frame | ProtobufFrame) -> None:
         if layout is None or layout.name != "startApi":
-            self.close(f"expected START_API, received message {fields[0][:20]!r}")
+            received = frame.fields[0][:20] if isinstance(frame, Frame) else str(frame.message_id)
+            self.close(f"expected START_API, received message {received!r}")
             return
         try:
-            client_id = decode(layout, fields[1:], self.version).integer("clientId", NO_ID)
+            client_id = self._decode(layout, frame).integer("clientId", NO_ID)
         except FieldError as error:
             self.close(str(error))
             return
@@ -199,12 +239,15 @@ class Session:
         try:
             self._host.on_start(self, client_id)
         except RequestRefused as refusal:
-            self.send("error", reqId=NO_ID, code=refusal.code, text=refusal.text, rejectJson="")
+            self._send_error(NO_ID, refusal.code, refusal.text)
             self.close(refusal.text)
             return
 
 
-def _find_layout(text: str) -> Layout | None:
+def _find_layout(frame: Frame | ProtobufFrame) -> Layout | None:
+    if isinstance(frame, ProtobufFrame):
+        return REQUESTS.get(frame.message_id)
+    text = frame.fields[0]
     return REQUESTS.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else None
 
 

@@ -88,7 +88,7 @@ class DataService:
             "validExchanges": ",".join(exchanges),
             "priceMagnifier": 1,
             "underConId": 0,
-            "longName": _seven_bit(contract.long_name),
+            "longName": contract.long_name,
             "contractMonth": contract.last_trade_date[:6],
             "industry": contract.industry,
             "category": contract.category,

@@ -56,6 +56,9 @@ ERRORS: dict[int, ErrorText] = {
     366: ErrorText("No historical data query found for ticker id:{ticker}", "documented"),
     387: ErrorText("Unsupported order type for this exchange and security type.", "documented"),
     399: ErrorText("Order Message:\n{described}\nWarning: {warning}", "reported"),
+    430: ErrorText(
+        "We are sorry, but fundamentals data for the security specified is not available.{reason}", "documented"
+    ),
     434: ErrorText("The order size cannot be zero.", "documented"),
     435: ErrorText("You must specify an account.", "documented"),
     505: ErrorText("Fatal Error: Unknown message id.", "documented"),
@@ -69,6 +72,8 @@ ERRORS: dict[int, ErrorText] = {
     2158: ErrorText("Sec-def data farm connection is OK:{farm}", "documented"),
     10147: ErrorText("OrderId {order_id} that needs to be cancelled is not found.", "reported"),
     10148: ErrorText("OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {state}.", "reported"),
+    10276: ErrorText("News feed is not allowed.", "reported"),
+    10282: ErrorText("Failed request WSH event data: WSH meta data was not requested", "assumed"),
 }
 
 

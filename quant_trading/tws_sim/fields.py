@@ -6,14 +6,14 @@ A `Layout` lists the fields of one message in wire order, with the server versio
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
 from typing import Any, cast
 
 __all__ = [
     "UNSET_DOUBLE", "Field", "FieldError", "Fixed", "Kind", "Layout", "Many", "Message", "Rest", "Values", "When",
-    "decode", "encode", "format_number",
+    "decode", "encode", "encode_body", "format_number",
 ]  # fmt: skip
 
 Values = dict[str, Any]
@@ -36,6 +36,8 @@ class Kind(Enum):
     NUMBER = "a number"
     FLAG = "0 or 1"
     TEXT = "text"
+    # Since version 153 TWS sends a few texts as ASCII with escapes, which the official clients undo (read).
+    ESCAPED = "text, written in ASCII"
 
 
 class FieldError(ValueError):
@@ -113,6 +115,42 @@ class Layout:
     id: int
     name: str
     items: tuple[Item, ...]
+    _plans: dict[int, "_Plan"] = field(default_factory=dict, compare=False, repr=False)
+
+    def plan(self, version: int) -> "_Plan":
+        """Return the items this version has; worked out once, because ticks are encoded by the hundred thousand."""
+        plan = self._plans.get(version)
+        if plan is None:
+            plan = self._plans[version] = _make_plan(self.items, version)
+        return plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The items of one version; `flat` holds (name, writer, absent) when there are only fields, else None."""
+
+    items: tuple[Item, ...]
+    flat: tuple[tuple[str | None, "Callable[[Any], str]", str], ...] | None
+
+
+def _make_plan(items: tuple[Item, ...], version: int) -> _Plan:
+    kept = _items_of(items, version)
+    flat: list[tuple[str | None, Callable[[Any], str], str]] = []
+    for item in kept:
+        if isinstance(item, Fixed):
+            flat.append((None, _write_text, item.text))
+        elif isinstance(item, Field):
+            flat.append((item.name, _WRITERS[item.kind], _absent(item)))
+        else:
+            return _Plan(kept, None)
+    return _Plan(kept, tuple(flat))
+
+
+def _items_of(items: tuple[Item, ...], version: int) -> tuple[Item, ...]:
+    kept = (item for item in items if item.since <= version < item.until)
+    return tuple(
+        replace(item, items=_items_of(item.items, version)) if isinstance(item, Many | When) else item for item in kept
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +189,31 @@ def encode(layout: Layout, values: Mapping[str, Any], version: int) -> list[str]
     Raises:
         FieldError: when a value does not fit its kind, which is a mistake of ours.
     """
-    texts = [str(layout.id)]
-    _encode_items(layout.name, layout.items, values, version, texts)
+    return [str(layout.id), *encode_body(layout, values, version)]
+
+
+def encode_body(layout: Layout, values: Mapping[str, Any], version: int) -> list[str]:
+    """Return the wire fields of a message without its id.
+
+    Raises:
+        FieldError: when a value does not fit its kind.
+    """
+    plan = layout.plan(version)
+    if plan.flat is not None:
+        try:
+            return [
+                absent if name is None or (value := values.get(name)) is None else writer(value)
+                for name, writer, absent in plan.flat
+            ]
+        except (TypeError, ValueError):
+            pass  # said again below, with the name of the field
+    texts: list[str] = []
+    _encode_items(layout.name, plan.items, values, texts)
     return texts
 
 
-def _encode_items(
-    where: str, items: tuple[Item, ...], values: Mapping[str, Any], version: int, texts: list[str]
-) -> None:
+def _encode_items(where: str, items: tuple[Item, ...], values: Mapping[str, Any], texts: list[str]) -> None:
     for item in items:
-        if not item.since <= version < item.until:
-            continue
         if isinstance(item, Field):
             value = values.get(item.name)
             try:
@@ -174,10 +226,10 @@ def _encode_items(
             rows = values.get(item.name) or ()
             texts.append(str(len(rows)))
             for row in rows:
-                _encode_items(f"{where}.{item.name}", item.items, row, version, texts)
+                _encode_items(f"{where}.{item.name}", item.items, row, texts)
         elif isinstance(item, When):
             if item.test(values):
-                _encode_items(where, item.items, values, version, texts)
+                _encode_items(where, item.items, values, texts)
         else:
             texts.extend(cast("Iterable[str]", values.get(item.name) or ()))
 
@@ -193,20 +245,18 @@ def decode(layout: Layout, texts: tuple[str, ...], version: int) -> Message:
         FieldError: when a field is missing or is not of its kind; it carries what was read so far.
     """
     values: Values = {}
-    end = _decode_items(layout.name, layout.items, texts, 0, version, values, values)
+    end = _decode_items(layout.name, layout.plan(version).items, texts, 0, values, values)
     return Message(layout.name, values, texts[end:])
 
 
 def _decode_items(
-    where: str, items: tuple[Item, ...], texts: tuple[str, ...], at: int, version: int, values: Values, top: Values
+    where: str, items: tuple[Item, ...], texts: tuple[str, ...], at: int, values: Values, top: Values
 ) -> int:
     """Read `items` from `texts[at:]` into `values`; return where the next field stands."""
     for item in items:
-        if not item.since <= version < item.until:
-            continue
         if isinstance(item, When):
             if item.test(values):
-                at = _decode_items(where, item.items, texts, at, version, values, top)
+                at = _decode_items(where, item.items, texts, at, values, top)
             continue
         if isinstance(item, Rest):
             values[item.name] = list(texts[at:])
@@ -223,7 +273,7 @@ def _decode_items(
             rows: list[Values] = []
             for _ in range(count):
                 row: Values = {}
-                at = _decode_items(f"{where}.{item.name}", item.items, texts, at, version, row, top)
+                at = _decode_items(f"{where}.{item.name}", item.items, texts, at, row, top)
                 rows.append(row)
             values[name] = rows
     return at
@@ -311,11 +361,20 @@ def _write_text(value: Any) -> str:
     return text
 
 
+def _write_escaped(value: Any) -> str:
+    return _write_text(value).encode("unicode-escape").decode("ascii")
+
+
+def _read_escaped(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode("unicode-escape", "backslashreplace")
+
+
 _WRITERS: dict[Kind, Callable[[Any], str]] = {
     Kind.INT: _write_integer,
     Kind.NUMBER: format_number,
     Kind.FLAG: _write_flag,
     Kind.TEXT: _write_text,
+    Kind.ESCAPED: _write_escaped,
 }
 
 _READERS: dict[Kind, Callable[[str], Any]] = {
@@ -323,4 +382,5 @@ _READERS: dict[Kind, Callable[[str], Any]] = {
     Kind.NUMBER: _read_number,
     Kind.FLAG: _read_flag,
     Kind.TEXT: str,
+    Kind.ESCAPED: _read_escaped,
 }

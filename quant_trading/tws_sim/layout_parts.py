@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from quant_trading.tws_sim.fields import Field, Item, Kind, Many, When
+from quant_trading.tws_sim.fields import Field, Fixed, Item, Kind, Many, When
 
 __all__ = [
-    "ALGO", "BENCHMARK", "COMBO_LEGS", "CONDITIONS", "CONTRACT", "CONTRACT_WITH_PRIMARY", "DELTA_NEUTRAL_CONTRACT",
-    "HEDGE", "MARKET_DATA_LEGS", "ORDER_LEGS", "PEG_TAIL", "ROUTING", "SCALE_INCREMENT", "flag", "integer", "is_bag",
-    "number", "text",
+    "ALGO", "BENCHMARK", "BOND", "COMBO_LEGS", "CONDITIONS", "CONTRACT", "CONTRACT_WITH_PRIMARY",
+    "DELTA_NEUTRAL_CONTRACT", "FUND", "HEDGE", "MARKET_DATA_LEGS", "ORDER_LEGS", "ORDER_PREVIEW", "PEG_TAIL", "ROUTING",
+    "SCALE_INCREMENT", "escaped", "flag", "integer", "is_bag", "number", "text",
 ]  # fmt: skip
 
 
@@ -35,6 +35,11 @@ def flag(*names: str, since: int = 0, until: int = 1 << 30) -> tuple[Field, ...]
 def text(*names: str, since: int = 0, until: int = 1 << 30) -> tuple[Field, ...]:
     """Return text fields of these names."""
     return tuple(Field(name, Kind.TEXT, since, until) for name in names)
+
+
+def escaped(*names: str, since: int = 0, until: int = 1 << 30) -> tuple[Field, ...]:
+    """Return text fields that are written in ASCII with escapes."""
+    return tuple(Field(name, Kind.ESCAPED, since, until) for name in names)
 
 
 def is_bag(values: Mapping[str, Any]) -> bool:
@@ -138,4 +143,57 @@ CONDITIONS: tuple[Item, ...] = (
 PEG_TAIL: tuple[Item, ...] = (
     *integer("minTradeQty", "minCompeteSize", since=170),
     *number("competeAgainstBestOffset", "midOffsetAtWhole", "midOffsetAtHalf", since=170),
+)
+
+ORDER_PREVIEW: tuple[Item, ...] = (
+    *text("marginCurrency", since=195),
+    *number("initMarginBeforeOutsideRth", "maintMarginBeforeOutsideRth", "equityWithLoanBeforeOutsideRth", since=195),
+    *number("initMarginChangeOutsideRth", "maintMarginChangeOutsideRth", "equityWithLoanChangeOutsideRth", since=195),
+    *number("initMarginAfterOutsideRth", "maintMarginAfterOutsideRth", "equityWithLoanAfterOutsideRth", since=195),
+    *number("suggestedSize", since=195),
+    *text("rejectReason", since=195),
+    Many(
+        "orderAllocations",
+        (
+            *text("account"),
+            *number("position", "positionDesired", "positionAfter", "desiredAllocQty", "allowedAllocQty"),
+            *flag("isMonetary"),
+        ),
+        since=195,
+    ),
+)
+
+FUND = When(
+    lambda values: values.get("secType") == "FUND",
+    (
+        *text("fundName", "fundFamily", "fundType", "fundFrontLoad", "fundBackLoad", "fundBackLoadTimeInterval"),
+        *text("fundManagementFee"),
+        *flag("fundClosed", "fundClosedForNewInvestors", "fundClosedForNewMoney"),
+        *text("fundNotifyAmount", "fundMinimumInitialPurchase", "fundSubsequentMinimumPurchase"),
+        *text("fundBlueSkyStates", "fundBlueSkyTerritories", "fundDistributionPolicyIndicator", "fundAssetType"),
+    ),
+    since=179,
+)
+
+BOND: tuple[Item, ...] = (
+    Fixed("6", until=164),
+    *integer("reqId"),
+    *text("symbol", "secType", "cusip"),
+    *number("coupon"),
+    *text("maturity", "issueDate", "ratings", "bondType", "couponType"),
+    *flag("convertible", "callable", "putable"),
+    *text("descAppend", "exchange", "currency", "marketName", "tradingClass"),
+    *integer("conId"),
+    *number("minTick"),
+    *integer("mdSizeMultiplier", until=164),
+    *text("orderTypes", "validExchanges", "nextOptionDate", "nextOptionType"),
+    *flag("nextOptionPartial"),
+    *text("notes", "longName"),
+    *text("timeZoneId", "tradingHours", "liquidHours", since=188),
+    *text("evRule"),
+    *integer("evMultiplier"),
+    Many("secIdList", text("tag", "value")),
+    *integer("aggGroup"),
+    *text("marketRuleIds"),
+    *number("minSize", "sizeIncrement", "suggestedSizeIncrement", since=164),
 )

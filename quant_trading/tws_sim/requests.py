@@ -1,4 +1,4 @@
-"""Every request a client may send at server versions 157..178, in one table.
+"""Every request a client may send at server versions 157..225, in one table.
 
 Requests the simulator refuses are here too, with enough of their fields to find the request id that
 the error has to carry: a refusal without it leaves a synchronous caller waiting for ever.
@@ -7,12 +7,13 @@ the error has to carry: a refusal without it leaves a synchronous caller waiting
 from collections.abc import Mapping
 from typing import Any
 
-from quant_trading.tws_sim.fields import Fixed, Item, Layout, Rest, When
+from quant_trading.tws_sim.fields import Fixed, Item, Layout, Many, Rest, When
 from quant_trading.tws_sim.layout_parts import (
     ALGO,
     BENCHMARK,
     COMBO_LEGS,
     CONDITIONS,
+    CONTRACT,
     CONTRACT_WITH_PRIMARY,
     DELTA_NEUTRAL_CONTRACT,
     HEDGE,
@@ -134,6 +135,19 @@ _PLACE_ORDER: tuple[Item, ...] = (
     When(_is_exchange, integer("minTradeQty"), since=170),
     When(_is_peg_best, (*integer("minCompeteSize"), *number("competeAgainstBestOffset")), since=170),
     When(_has_mid_offsets, number("midOffsetAtWhole", "midOffsetAtHalf"), since=170),
+    *text("customerAccount", since=183),
+    *flag("professionalCustomer", since=184),
+    # The fields of requests for quotes lived for three versions; the indicator came back at 192.
+    *text("externalUserId", since=187, until=190),
+    *integer("manualOrderIndicator", since=187, until=190),
+    *flag("includeOvernight", since=189),
+    *integer("manualOrderIndicator", since=192),
+    *flag("imbalanceOnly", since=199),
+)
+
+_CANCEL_TAIL: tuple[Item, ...] = (
+    *text("extOperator", since=192),
+    *integer("manualOrderIndicator", since=192),
 )
 
 _SERVED: tuple[Layout, ...] = (
@@ -147,15 +161,24 @@ _SERVED: tuple[Layout, ...] = (
     ),
     Layout(2, "cancelMktData", (Fixed("2"), *_REQ_ID)),
     Layout(3, "placeOrder", _PLACE_ORDER),
-    Layout(4, "cancelOrder", (_VERSION, *integer("orderId"), *text("manualCancelOrderTime", since=169))),
+    Layout(
+        4,
+        "cancelOrder",
+        (
+            Fixed("1", until=192), *integer("orderId"), *text("manualCancelOrderTime", since=169),
+            *text("extOperator", "externalUserId", since=187, until=190),
+            *integer("manualOrderIndicator", since=187, until=190), *_CANCEL_TAIL,
+        ),
+    ),
     Layout(5, "reqOpenOrders", (_VERSION,)),
     Layout(6, "reqAccountUpdates", (Fixed("2"), *flag("subscribe"), *text("account"))),
     Layout(
         7,
         "reqExecutions",
         (
-            Fixed("3"), *_REQ_ID, *integer("clientId"),
+            Fixed("3", until=200), *_REQ_ID, *integer("clientId"),
             *text("account", "time", "symbol", "secType", "exchange", "side"),
+            *integer("lastNDays", since=200), Many("specificDates", text("date"), since=200),
         ),
     ),
     Layout(8, "reqIds", (_VERSION, *integer("count"))),
@@ -182,7 +205,7 @@ _SERVED: tuple[Layout, ...] = (
     ),
     Layout(25, "cancelHistoricalData", (_VERSION, *_REQ_ID)),
     Layout(49, "reqCurrentTime", (_VERSION,)),
-    Layout(58, "reqGlobalCancel", (_VERSION,)),
+    Layout(58, "reqGlobalCancel", (Fixed("1", until=192), *_CANCEL_TAIL)),
     Layout(59, "reqMarketDataType", (_VERSION, *integer("marketDataType"))),
     Layout(61, "reqPositions", (_VERSION,)),
     Layout(62, "reqAccountSummary", (_VERSION, *_REQ_ID, *text("group", "tags"))),
@@ -212,6 +235,77 @@ _SERVED: tuple[Layout, ...] = (
     Layout(95, "cancelPnLSingle", _REQ_ID),
     Layout(99, "reqCompletedOrders", flag("apiOnly")),
     Layout(104, "reqUserInfo", _REQ_ID),
+    Layout(105, "reqCurrentTimeInMillis", ()),
+    # From here on clients know these in protobuf only; the text forms are what they would be.
+    Layout(106, "cancelContractData", _REQ_ID),
+    Layout(107, "cancelHistoricalTicks", _REQ_ID),
+    Layout(108, "reqConfig", _REQ_ID),
+    Layout(109, "updateConfig", _REQ_ID),
+)  # fmt: skip
+
+
+# What real advisors, models and calendars would answer; here most of it ends in TWS's own refusal.
+_REFERENCE: tuple[Layout, ...] = (
+    Layout(18, "requestFA", (_VERSION, *integer("faDataType"))),
+    Layout(19, "replaceFA", (_VERSION, *integer("faDataType"), *text("xml"), *_REQ_ID)),
+    Layout(
+        21,
+        "exerciseOptions",
+        (
+            Fixed("2"), *_REQ_ID, *CONTRACT, *integer("exerciseAction", "exerciseQuantity"), *text("account"),
+            *flag("override"), *text("manualOrderTime", since=180), *text("customerAccount", since=183),
+            *flag("professionalCustomer", since=184),
+        ),
+    ),
+    Layout(
+        52,
+        "reqFundamentalData",
+        (
+            Fixed("2"), *_REQ_ID, *integer("conId"),
+            *text("symbol", "secType", "exchange", "primaryExchange", "currency", "localSymbol", "reportType"),
+            Rest("rest"),
+        ),
+    ),
+    Layout(53, "cancelFundamentalData", (_VERSION, *_REQ_ID)),
+    Layout(
+        54,
+        "calculateImpliedVolatility",
+        (Fixed("3"), *_REQ_ID, *CONTRACT_WITH_PRIMARY, *number("optionPrice", "underPrice"), Rest("rest")),
+    ),
+    Layout(
+        55,
+        "calculateOptionPrice",
+        (Fixed("3"), *_REQ_ID, *CONTRACT_WITH_PRIMARY, *number("volatility", "underPrice"), Rest("rest")),
+    ),
+    Layout(56, "cancelCalculateImpliedVolatility", (_VERSION, *_REQ_ID)),
+    Layout(57, "cancelCalculateOptionPrice", (_VERSION, *_REQ_ID)),
+    Layout(65, "verifyRequest", (_VERSION, *text("apiName", "apiVersion"))),
+    Layout(66, "verifyMessage", (_VERSION, *text("apiData"))),
+    Layout(67, "queryDisplayGroups", (_VERSION, *_REQ_ID)),
+    Layout(68, "subscribeToGroupEvents", (_VERSION, *_REQ_ID, *integer("groupId"))),
+    Layout(69, "updateDisplayGroup", (_VERSION, *_REQ_ID, *text("contractInfo"))),
+    Layout(70, "unsubscribeFromGroupEvents", (_VERSION, *_REQ_ID)),
+    Layout(72, "verifyAndAuthRequest", (_VERSION, *text("apiName", "apiVersion", "opaqueIsvKey"))),
+    Layout(73, "verifyAndAuthMessage", (_VERSION, *text("apiData", "xyzResponse"))),
+    Layout(83, "reqSmartComponents", (*_REQ_ID, *text("bboExchange"))),
+    Layout(
+        88,
+        "reqHistogramData",
+        (*_REQ_ID, *CONTRACT_WITH_PRIMARY, *flag("includeExpired", "useRth"), *text("timePeriod")),
+    ),
+    Layout(89, "cancelHistogramData", _REQ_ID),
+    Layout(100, "reqWshMetaData", _REQ_ID),
+    Layout(101, "cancelWshMetaData", _REQ_ID),
+    Layout(
+        102,
+        "reqWshEventData",
+        (
+            *_REQ_ID, *integer("conId"), *text("filter", since=171),
+            *flag("fillWatchlist", "fillPortfolio", "fillCompetitors", since=171),
+            *text("startDate", "endDate", since=173), *integer("totalLimit", since=173),
+        ),
+    ),
+    Layout(103, "cancelWshEventData", _REQ_ID),
 )  # fmt: skip
 
 
@@ -225,44 +319,20 @@ _REFUSED: tuple[Layout, ...] = (
     _refused(11, "cancelMktDepth", has_version=True),
     _refused(12, "reqNewsBulletins", has_version=True, has_req_id=False),
     _refused(13, "cancelNewsBulletins", has_version=True, has_req_id=False),
-    _refused(18, "requestFA", has_version=True, has_req_id=False),
-    _refused(19, "replaceFA", has_version=True, has_req_id=False),
-    _refused(21, "exerciseOptions", has_version=True),
     _refused(22, "reqScannerSubscription", has_version=False),
     _refused(23, "cancelScannerSubscription", has_version=True),
     _refused(24, "reqScannerParameters", has_version=True, has_req_id=False),
     _refused(50, "reqRealTimeBars", has_version=True),
     _refused(51, "cancelRealTimeBars", has_version=True),
-    _refused(52, "reqFundamentalData", has_version=True),
-    _refused(53, "cancelFundamentalData", has_version=True),
-    _refused(54, "calculateImpliedVolatility", has_version=True),
-    _refused(55, "calculateOptionPrice", has_version=True),
-    _refused(56, "cancelCalculateImpliedVolatility", has_version=True),
-    _refused(57, "cancelCalculateOptionPrice", has_version=True),
-    _refused(65, "verifyRequest", has_version=True, has_req_id=False),
-    _refused(66, "verifyMessage", has_version=True, has_req_id=False),
-    _refused(67, "queryDisplayGroups", has_version=True),
-    _refused(68, "subscribeToGroupEvents", has_version=True),
-    _refused(69, "updateDisplayGroup", has_version=True),
-    _refused(70, "unsubscribeFromGroupEvents", has_version=True),
-    _refused(72, "verifyAndAuthRequest", has_version=True, has_req_id=False),
-    _refused(73, "verifyAndAuthMessage", has_version=True, has_req_id=False),
     _refused(78, "reqSecDefOptParams", has_version=False),
-    _refused(83, "reqSmartComponents", has_version=False),
     _refused(84, "reqNewsArticle", has_version=False),
     _refused(86, "reqHistoricalNews", has_version=False),
-    _refused(88, "reqHistogramData", has_version=False),
-    _refused(89, "cancelHistogramData", has_version=False),
     _refused(96, "reqHistoricalTicks", has_version=False),
     _refused(97, "reqTickByTickData", has_version=False),
     _refused(98, "cancelTickByTickData", has_version=False),
-    _refused(100, "reqWshMetaData", has_version=False),
-    _refused(101, "cancelWshMetaData", has_version=False),
-    _refused(102, "reqWshEventData", has_version=False),
-    _refused(103, "cancelWshEventData", has_version=False),
 )
 
-REQUESTS: dict[int, Layout] = {layout.id: layout for layout in (*_SERVED, *_REFUSED)}
+REQUESTS: dict[int, Layout] = {layout.id: layout for layout in (*_SERVED, *_REFERENCE, *_REFUSED)}
 """Request layouts by message id."""
 
 REQUEST_NAMES: dict[str, Layout] = {layout.name: layout for layout in REQUESTS.values()}

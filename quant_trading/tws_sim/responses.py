@@ -1,4 +1,4 @@
-"""Every answer the simulator sends at server versions 157..178, in one table.
+"""Every answer the simulator sends at server versions 157..200 and, as text, above, in one table.
 
 Layouts were read from what the clients parse; both directions come from the same list, so a test can
 read back what was sent.
@@ -8,22 +8,26 @@ from quant_trading.tws_sim.fields import UNSET_DOUBLE, Field, Fixed, Item, Kind,
 from quant_trading.tws_sim.layout_parts import (
     ALGO,
     BENCHMARK,
+    BOND,
     COMBO_LEGS,
     CONDITIONS,
     CONTRACT,
     DELTA_NEUTRAL_CONTRACT,
+    FUND,
     HEDGE,
     ORDER_LEGS,
+    ORDER_PREVIEW,
     PEG_TAIL,
     ROUTING,
     SCALE_INCREMENT,
+    escaped,
     flag,
     integer,
     number,
     text,
 )  # fmt: skip
 
-__all__ = ["RESPONSES", "RESPONSE_NAMES"]
+__all__ = ["FOLLOW_UPS", "RESPONSES", "RESPONSE_NAMES"]
 
 _VERSION = Fixed("1")
 _REQ_ID = integer("reqId")
@@ -117,7 +121,9 @@ _OPEN_ORDER: tuple[Item, ...] = (
     *_unset_double("initMarginChange", "maintMarginChange", "equityWithLoanChange"),
     *_unset_double("initMarginAfter", "maintMarginAfter", "equityWithLoanAfter"),
     *number("commission", "minCommission", "maxCommission"),
-    *text("commissionCurrency", "warningText"),
+    *text("commissionCurrency"),
+    *ORDER_PREVIEW,
+    *text("warningText"),
     *flag("randomizeSize", "randomizePrice"),
     BENCHMARK,
     *CONDITIONS,
@@ -134,6 +140,14 @@ _OPEN_ORDER: tuple[Item, ...] = (
     *integer("postToAts", since=160),
     *flag("autoCancelParent", since=162),
     *PEG_TAIL,
+    *text("customerAccount", since=183),
+    *flag("professionalCustomer", since=184),
+    *text("bondAccruedInterest", since=185),
+    *flag("includeOvernight", since=189),
+    *text("extOperator", since=193),
+    *integer("manualOrderIndicator", since=193),
+    *text("submitter", since=198),
+    *flag("imbalanceOnly", since=199),
 )
 
 _COMPLETED_ORDER: tuple[Item, ...] = (
@@ -185,12 +199,16 @@ _COMPLETED_ORDER: tuple[Item, ...] = (
     *integer("parentPermId"),
     *text("completedTime", "completedStatus"),
     *PEG_TAIL,
+    *text("customerAccount", since=183),
+    *flag("professionalCustomer", since=184),
+    *text("submitter", since=198),
 )
 
 _CONTRACT_DETAILS: tuple[Item, ...] = (
     Fixed("8", until=164),
     *_REQ_ID,
     *text("symbol", "secType", "lastTradeDate"),
+    *text("lastTradeDay", since=182),
     *number("strike"),
     *text("right", "exchange", "currency", "localSymbol", "marketName", "tradingClass"),
     *integer("conId"),
@@ -198,7 +216,8 @@ _CONTRACT_DETAILS: tuple[Item, ...] = (
     *integer("mdSizeMultiplier", until=164),
     *text("multiplier", "orderTypes", "validExchanges"),
     *integer("priceMagnifier", "underConId"),
-    *text("longName", "primaryExchange", "contractMonth", "industry", "category", "subcategory"),
+    *escaped("longName"),
+    *text("primaryExchange", "contractMonth", "industry", "category", "subcategory"),
     *text("timeZoneId", "tradingHours", "liquidHours", "evRule"),
     *integer("evMultiplier"),
     Many("secIdList", text("tag", "value")),
@@ -206,6 +225,8 @@ _CONTRACT_DETAILS: tuple[Item, ...] = (
     *text("underSymbol", "underSecType", "marketRuleIds", "realExpirationDate", "stockType"),
     *number("suggestedSizeIncrement", since=163, until=164),
     *number("minSize", "sizeIncrement", "suggestedSizeIncrement", since=164),
+    FUND,
+    Many("ineligibilityReasons", text("id", "description"), since=186),
 )
 
 _EXECUTION: tuple[Item, ...] = (
@@ -220,6 +241,7 @@ _EXECUTION: tuple[Item, ...] = (
     *text("modelCode"),
     *integer("lastLiquidity"),
     *flag("pendingPriceRevision", since=178),
+    *text("submitter", since=198),
 )
 
 _PORTFOLIO: tuple[Item, ...] = (
@@ -257,7 +279,14 @@ _LAYOUTS: tuple[Layout, ...] = (
             *number("mktCapPrice"),
         ),
     ),
-    Layout(4, "error", (Fixed("2"), *integer("reqId", "code"), *text("text"), *text("rejectJson", since=166))),
+    Layout(
+        4,
+        "error",
+        (
+            Fixed("2", until=194), *integer("reqId", "code"), *escaped("text"), *escaped("rejectJson", since=166),
+            *integer("time", since=194),
+        ),
+    ),
     Layout(5, "openOrder", _OPEN_ORDER),
     Layout(6, "updateAccountValue", (Fixed("2"), *_ACCOUNT_VALUE, *text("account"))),
     Layout(7, "updatePortfolio", _PORTFOLIO),
@@ -266,14 +295,27 @@ _LAYOUTS: tuple[Layout, ...] = (
     Layout(10, "contractDetails", _CONTRACT_DETAILS),
     Layout(11, "execDetails", _EXECUTION),
     Layout(15, "managedAccounts", (_VERSION, *text("accounts"))),
-    Layout(17, "historicalData", (*_REQ_ID, *text("start", "end"), Many("bars", _BAR))),
+    Layout(16, "receiveFA", (_VERSION, *integer("faDataType"), *text("xml"))),
+    Layout(17, "historicalData", (*_REQ_ID, *text("start", "end", until=196), Many("bars", _BAR))),
+    Layout(18, "bondContractDetails", BOND),
     Layout(45, "tickGeneric", (Fixed("6"), *_REQ_ID, *integer("tickType"), *number("value"))),
     Layout(46, "tickString", (Fixed("6"), *_REQ_ID, *integer("tickType"), *text("value"))),
+    Layout(
+        47,
+        "tickEFP",
+        (
+            _VERSION, *_REQ_ID, *integer("tickType"), *number("basisPoints"), *text("formattedBasisPoints"),
+            *number("totalDividends"), *integer("holdDays"), *text("futureLastTradeDate"),
+            *number("dividendImpact", "dividendsToLastTradeDate"),
+        ),
+    ),
     Layout(49, "currentTime", (_VERSION, *integer("time"))),
+    Layout(51, "fundamentalData", (_VERSION, *_REQ_ID, *text("data"))),
     Layout(52, "contractDetailsEnd", (_VERSION, *_REQ_ID)),
     Layout(53, "openOrderEnd", (_VERSION,)),
     Layout(54, "accountDownloadEnd", (_VERSION, *text("account"))),
     Layout(55, "execDetailsEnd", (_VERSION, *_REQ_ID)),
+    Layout(56, "deltaNeutralValidation", (_VERSION, *_REQ_ID, *integer("conId"), *number("delta", "price"))),
     Layout(57, "tickSnapshotEnd", (_VERSION, *_REQ_ID)),
     Layout(58, "marketDataType", (_VERSION, *_REQ_ID, *integer("marketDataType"))),
     Layout(
@@ -288,6 +330,12 @@ _LAYOUTS: tuple[Layout, ...] = (
     Layout(62, "positionEnd", (_VERSION,)),
     Layout(63, "accountSummary", (_VERSION, *_REQ_ID, *text("account", "tag", "value", "currency"))),
     Layout(64, "accountSummaryEnd", (_VERSION, *_REQ_ID)),
+    Layout(65, "verifyMessageAPI", (_VERSION, *text("apiData"))),
+    Layout(66, "verifyCompleted", (_VERSION, *flag("isSuccessful"), *text("errorText"))),
+    Layout(67, "displayGroupList", (_VERSION, *_REQ_ID, *text("groups"))),
+    Layout(68, "displayGroupUpdated", (_VERSION, *_REQ_ID, *text("contractInfo"))),
+    Layout(69, "verifyAndAuthMessageAPI", (_VERSION, *text("apiData", "xyzChallenge"))),
+    Layout(70, "verifyAndAuthCompleted", (_VERSION, *flag("isSuccessful"), *text("errorText"))),
     Layout(
         71,
         "positionMulti",
@@ -305,8 +353,12 @@ _LAYOUTS: tuple[Layout, ...] = (
         (Many("exchanges", (*text("exchange", "secType", "listing", "dataType"), *integer("aggGroup"))),),
     ),
     Layout(81, "tickReqParams", (*_REQ_ID, *number("minTick"), *text("bboExchange"), *integer("permissions"))),
+    Layout(
+        82, "smartComponents", (*_REQ_ID, Many("components", (*integer("bit"), *text("exchange", "exchangeLetter"))))
+    ),
     Layout(85, "newsProviders", (Many("providers", text("code", "name")),)),
     Layout(88, "headTimestamp", (*_REQ_ID, *text("timestamp"))),
+    Layout(89, "histogramData", (*_REQ_ID, Many("entries", number("price", "size")))),
     Layout(
         90,
         "historicalDataUpdate",
@@ -317,6 +369,8 @@ _LAYOUTS: tuple[Layout, ...] = (
             *number("open", "close", "high", "low", "wap", "volume"),  # another order than in the answer (read)
         ),
     ),
+    Layout(91, "rerouteMktDataReq", (*_REQ_ID, *integer("conId"), *text("exchange"))),
+    Layout(92, "rerouteMktDepthReq", (*_REQ_ID, *integer("conId"), *text("exchange"))),
     Layout(93, "marketRule", (*integer("marketRuleId"), Many("increments", number("lowEdge", "increment")))),
     Layout(94, "pnl", (*_REQ_ID, *number("daily"), *_unset_double("unrealized", "realized"))),
     Layout(
@@ -324,9 +378,18 @@ _LAYOUTS: tuple[Layout, ...] = (
         "pnlSingle",
         (*_REQ_ID, *number("position", "daily"), *_unset_double("unrealized", "realized"), *number("value")),
     ),
+    Layout(100, "orderBound", integer("permId", "clientId", "orderId")),
     Layout(101, "completedOrder", _COMPLETED_ORDER),
     Layout(102, "completedOrdersEnd", ()),
+    Layout(103, "replaceFAEnd", (*_REQ_ID, *text("text"))),
+    Layout(104, "wshMetaData", (*_REQ_ID, *text("dataJson"))),
+    Layout(105, "wshEventData", (*_REQ_ID, *text("dataJson"))),
     Layout(107, "userInfo", (*_REQ_ID, *text("whiteBrandingId"))),
+    Layout(108, "historicalDataEnd", (*_REQ_ID, *text("start", "end"))),
+    Layout(109, "currentTimeInMillis", integer("timeInMillis")),
+    # Known to clients in protobuf only.
+    Layout(110, "configResponse", _REQ_ID),
+    Layout(111, "updateConfigResponse", (*_REQ_ID, *text("status", "message"))),
 )  # fmt: skip
 
 RESPONSES: dict[int, Layout] = {layout.id: layout for layout in _LAYOUTS}
@@ -334,3 +397,6 @@ RESPONSES: dict[int, Layout] = {layout.id: layout for layout in _LAYOUTS}
 
 RESPONSE_NAMES: dict[str, Layout] = {layout.name: layout for layout in _LAYOUTS}
 """Response layouts by name; the names are those of the official client's callbacks."""
+
+FOLLOW_UPS: dict[str, tuple[str, int]] = {"historicalData": ("historicalDataEnd", 196)}
+"""Answers that a version split in two: (the second message, since when); it takes the values of the first."""

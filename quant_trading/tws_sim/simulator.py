@@ -14,6 +14,7 @@ from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.connection import NO_ID, Session
 from quant_trading.tws_sim.contracts import ContractBook
 from quant_trading.tws_sim.data_service import DataService
+from quant_trading.tws_sim.desk_service import DeskService
 from quant_trading.tws_sim.errors import RequestRefused
 from quant_trading.tws_sim.exchange import Exchange
 from quant_trading.tws_sim.fields import Message
@@ -22,7 +23,6 @@ from quant_trading.tws_sim.hub import Hub
 from quant_trading.tws_sim.order_service import OrderService
 from quant_trading.tws_sim.orders import Execution, Order, Status
 from quant_trading.tws_sim.reports import send_commission, send_execution, send_open_order, send_status
-from quant_trading.tws_sim.requests import REFUSED
 from quant_trading.tws_sim.subscriptions import Streams
 from quant_trading.tws_sim.tape import Tape
 from quant_trading.tws_sim.timeline import Timeline
@@ -69,7 +69,9 @@ class Simulator:
         self._orders = OrderService(self._exchange, self._book, self._hub, self._timeline, config)
         data = DataService(self._exchange, self._book, streams, self._timeline, config)
         history = HistoryService(tape, self._book, streams, self._timeline, config)
-        self._handlers = self._accounts.handlers() | self._orders.handlers() | data.handlers() | history.handlers()
+        desk = DeskService(self._timeline)
+        self._handlers = desk.handlers()
+        self._handlers |= self._accounts.handlers() | self._orders.handlers() | data.handlers() | history.handlers()
         self.counters: Counter[str] = Counter()
         self.frames_over_pace = 0
         self._recent_frames: dict[Session, deque[int]] = {}
@@ -176,9 +178,10 @@ class Simulator:
         Raises:
             RequestRefused: when the answer is an error.
         """
-        if request.name in REFUSED:
+        handler = self._handlers.get(request.name)
+        if handler is None:
             raise RequestRefused(321, tag=request.name, cause=f"{request.name} is not served by this simulator")
-        self._handlers[request.name](session, request)
+        handler(session, request)
         self._timeline.advance_to(self.now_ns)
 
     def on_close(self, session: Session) -> None:

@@ -3,19 +3,30 @@
 A client opens with the four bytes `API\\0`, then sends length-prefixed messages: a 4-byte big-endian
 length and that many bytes. The first message is the hello (`v157..178`, optionally a space and connect
 options), all later ones are NUL-terminated fields of which the first is the message id (documented).
+From server version 201 on the message id is a raw 4-byte integer instead; an id above 200 says that what
+follows is protobuf, for the message whose id is 200 less (read).
 
 Whatever the bytes are, `FrameReader.receive` never raises: it reports a `Violation` and stays silent
 after it, and the caller closes the connection.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["MAX_FRAME", "ClientHello", "Event", "Frame", "FrameReader", "Violation", "encode_frame"]
+__all__ = [
+    "MAX_FRAME", "PROTOBUF_OFFSET", "RAW_IDS_SINCE", "ClientHello", "Event", "Frame", "FrameReader", "ProtobufFrame",
+    "Violation", "encode_frame", "encode_raw_frame", "split_fields",
+]  # fmt: skip
 
 MAX_FRAME = 0xFFFFFF
 """The largest message a client accepts or sends, in bytes without its length prefix (documented)."""
+
+RAW_IDS_SINCE = 201
+"""The first server version whose message ids are raw integers."""
+
+PROTOBUF_OFFSET = 200
+"""What is added to the id of a message in protobuf."""
 
 _PREFIX = b"API\0"
 _LENGTH = 4
@@ -41,19 +52,32 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtobufFrame:
+    """One message in protobuf; `message_id` is the one of its text form."""
+
+    message_id: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """The bytes are not the TWS protocol; nothing after them can be trusted."""
 
     reason: str
 
 
-Event = ClientHello | Frame | Violation
+Event = ClientHello | Frame | ProtobufFrame | Violation
 
 
 class FrameReader:
-    """Turn a client's bytes into events; the cuts between the chunks make no difference."""
+    """Turn a client's bytes into events; the cuts between the chunks make no difference.
+
+    Attributes:
+        raw_ids: set it when a version from `RAW_IDS_SINCE` on has been negotiated; it counts for the next message.
+    """
 
     def __init__(self) -> None:
+        self.raw_ids = False
         self._buffer = bytearray()
         self._is_prefix_read = False
         self._is_hello_read = False
@@ -61,17 +85,20 @@ class FrameReader:
 
     def receive(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes, in order; a `Violation` is always the last one ever."""
+        return list(self.events(data))
+
+    def events(self, data: bytes) -> Iterator[Event]:
+        """Give the events that `data` completes one by one, so that each may change how the next is read."""
         if self._is_broken:
-            return []
+            return
         self._buffer += data
-        events: list[Event] = []
         while (event := self._next_event()) is not None:
-            events.append(event)
             if isinstance(event, Violation):
                 self._is_broken = True
                 self._buffer.clear()
-                break
-        return events
+            yield event
+            if self._is_broken:
+                return
 
     def _next_event(self) -> Event | None:
         if not self._is_prefix_read:
@@ -98,7 +125,7 @@ class FrameReader:
         payload = bytes(self._buffer[_LENGTH : _LENGTH + size])
         del self._buffer[: _LENGTH + size]
         if self._is_hello_read:
-            return _parse_fields(payload)
+            return _parse_raw(payload) if self.raw_ids else _parse_fields(payload)
         self._is_hello_read = True
         return _parse_hello(payload)
 
@@ -106,8 +133,26 @@ class FrameReader:
 def _parse_fields(payload: bytes) -> Event:
     if not payload.endswith(b"\0"):
         return Violation(f"a message of {len(payload)} bytes does not end with NUL")
-    text = payload[:-1].decode("utf-8", errors="backslashreplace")
-    return Frame(tuple(text.split("\0")))
+    return Frame(split_fields(payload))
+
+
+def split_fields(payload: bytes) -> tuple[str, ...]:
+    """Return the NUL-terminated fields of `payload`; bytes that are no UTF-8 stay readable as escapes."""
+    if not payload:
+        return ()
+    return tuple(payload[:-1].decode("utf-8", errors="backslashreplace").split("\0"))
+
+
+def _parse_raw(payload: bytes) -> Event:
+    if len(payload) < _LENGTH:
+        return Violation(f"a message of {len(payload)} bytes has no room for its 4-byte id")
+    message_id = int.from_bytes(payload[:_LENGTH], "big")
+    body = payload[_LENGTH:]
+    if message_id > PROTOBUF_OFFSET:
+        return ProtobufFrame(message_id - PROTOBUF_OFFSET, body)
+    if body and not body.endswith(b"\0"):
+        return Violation(f"message {message_id} of {len(body)} bytes does not end with NUL")
+    return Frame((str(message_id), *split_fields(body)))
 
 
 def _parse_hello(payload: bytes) -> Event:
@@ -128,7 +173,22 @@ def encode_frame(fields: Iterable[str]) -> bytes:
     Raises:
         ValueError: when a field holds NUL or the message is larger than `MAX_FRAME`.
     """
-    payload = "".join(f"{field}\0" for field in fields).encode("utf-8", errors="backslashreplace")
+    return _with_length("".join([f"{field}\0" for field in fields]).encode("utf-8", errors="backslashreplace"))
+
+
+def encode_raw_frame(message_id: int, body: Iterable[str] | bytes) -> bytes:
+    """Return one message with a raw id: text fields, or the bytes of a protobuf message.
+
+    Raises:
+        ValueError: when the message is larger than `MAX_FRAME`.
+    """
+    if isinstance(body, bytes):
+        return _with_length((message_id + PROTOBUF_OFFSET).to_bytes(_LENGTH, "big") + body)
+    text = "".join([f"{field}\0" for field in body]).encode("utf-8", errors="backslashreplace")
+    return _with_length(message_id.to_bytes(_LENGTH, "big") + text)
+
+
+def _with_length(payload: bytes) -> bytes:
     if len(payload) > MAX_FRAME:
         raise ValueError(f"a message of {len(payload)} bytes is larger than {MAX_FRAME}; answer in several messages")
     return len(payload).to_bytes(_LENGTH, "big") + payload

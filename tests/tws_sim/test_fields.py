@@ -24,7 +24,10 @@ from quant_trading.tws_sim.fields import (
 from quant_trading.tws_sim.requests import REQUESTS
 from quant_trading.tws_sim.responses import RESPONSES
 
-VERSIONS = (157, 159, 160, 162, 163, 164, 166, 169, 170, 176, 177, 178)
+VERSIONS = (
+    157, 159, 160, 162, 163, 164, 166, 169, 170, 171, 173, 176, 177, 178, 179, 180, 182, 183, 184, 185, 186, 187, 188,
+    189, 190, 192, 193, 194, 195, 196, 198, 199, 200,
+)  # fmt: skip
 
 numbers = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=6)
 # Words that switch optional groups on are offered often, or no group would ever be tried.
@@ -37,6 +40,7 @@ _VALUES = {
     Kind.NUMBER: numbers,
     Kind.FLAG: st.booleans(),
     Kind.TEXT: texts,
+    Kind.ESCAPED: texts,
 }
 
 

@@ -100,7 +100,7 @@ def test_contract_details_follow_the_versions(version: int) -> None:
     [(name, (req_id, details))] = read_by_ib_async(
         version, "contractDetails", reqId=4, **CONTRACT, marketName="NMS", minTick=Decimal("0.01"),
         mdSizeMultiplier=1, orderTypes="LMT,MKT", validExchanges="SMART,NASDAQ", priceMagnifier=1,
-        longName="K\\xe4se", timeZoneId="US/Eastern", tradingHours="h", liquidHours="l", evMultiplier=0,
+        longName="Käse", timeZoneId="US/Eastern", tradingHours="h", liquidHours="l", evMultiplier=0,
         secIdList=[{"tag": "ISIN", "value": "US0378331005"}], aggGroup=1, marketRuleIds="26,26", stockType="COMMON",
         minSize=1, sizeIncrement=1, suggestedSizeIncrement=100,
     )  # fmt: skip
