@@ -209,6 +209,64 @@ def test_every_order_stands_in_the_journal_with_its_identity(desk: Desk, tws: Th
     assert next(r for r in records if r["t"] == "RECON")["payload"]["differences"] == {}
 
 
+def test_too_early_is_refused_and_costs_nothing(desk: Desk, tmp_path: Path) -> None:
+    early = Simulator(open_source("seed:7"), SimConfig(), at(date(2026, 11, 19), "08:00"))
+    with ThreadedTwsServer(early) as server:
+        early_desk = Desk(desk.folder, server.port)
+        done = early_desk.run(*TRADE)
+        assert done.returncode == 5
+        assert "run within 30 minutes before the open" in done.stderr
+        assert server.call(lambda s: s.counters["placeOrder"]) == 0
+        assert early_desk.run(*TRADE, "--dry-run").returncode == 0
+        server.advance_to(at(date(2026, 11, 19), "09:31"))
+        assert early_desk.run(*TRADE).returncode == 0
+
+
+def test_what_risk_denies_is_printed_and_sets_the_exit_code(tmp_path: Path) -> None:
+    start = simulator(positions={"SMR": (Decimal(30_000), Decimal(20))})  # outside the universe, worth about half
+    with ThreadedTwsServer(start) as server:
+        desk = make_desk(tmp_path, server.port)
+        done = desk.run(*TRADE)
+    assert done.returncode == 1
+    assert re.search(r"Look at this: BUY \d+ \w+ was denied by max_gross_exposure", done.stdout)
+
+
+def test_another_account_has_a_history_of_its_own(desk: Desk, tws: ThreadedTwsServer) -> None:
+    assert desk.run(*TRADE).returncode == 0
+    with ThreadedTwsServer(simulator(accounts=("DU7654321",), cash=Decimal(50_000))) as server:
+        done = Desk(desk.folder, server.port).run(*TRADE)
+    assert done.returncode == 0, done.stdout
+    assert "since the previous run" not in done.stdout
+
+
+def test_an_order_that_works_is_not_sent_again_from_another_folder(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    with ThreadedTwsServer(simulator(never_fill=frozenset({"GLD"}))) as server:
+        for folder in folders:
+            folder.mkdir()
+            desk = make_desk(folder, server.port)
+            desk.configure("fill_timeout_seconds: 60", "fill_timeout_seconds: 1")
+            desk.configure("on_fill_timeout: cancel", "on_fill_timeout: keep")
+            done = desk.run(*TRADE)
+            assert server.call(lambda s: s.counters["placeOrder"]) == 4
+        assert done.returncode == 5
+        assert re.search(r"TWS already knows order STAT-261119-01-GLD-B-01", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((*TRADE, "--fill", "same_close"), "--fill belongs to --run backtest"),
+        ((*TRADE, "--param", "lookback=7"), "--param sets parameters of a strategy"),
+        ((*LIVE, "--out", "x.csv"), "--out belongs to --run backtest"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(desk: Desk, arguments: tuple[str, ...], words: str) -> None:
+    done = desk.run(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
