@@ -47,6 +47,8 @@ class SimConfig:
         next_order_ids: {client id: next order id}, from an earlier run of the simulator.
         fill_delay_ns: time from a market order's arrival to its fill.
         summary_interval_ns: how often account values are refreshed; TWS: three minutes (documented).
+        pacing: "strict" enforces TWS's limits, "lenient" counts what breaks them, "off" does neither.
+        market_data_lines: streams of quotes a client may have; IBKR gives every account 100 (documented).
         stream_interval_ns: how often PnL and market data subscriptions are served; one second (assumed).
     """
 
@@ -75,6 +77,8 @@ class SimConfig:
     binds_negative_ids: bool = False
     next_order_ids: Mapping[int, int] = field(default_factory=dict)
     fill_delay_ns: int = 0
+    pacing: str = "lenient"
+    market_data_lines: int = 100
     summary_interval_ns: int = 180_000_000_000
     stream_interval_ns: int = 1_000_000_000
 
@@ -92,6 +96,11 @@ class SimConfig:
             raise ValueError(f"max_server_version = {self.max_server_version} is not within 157..{MAX_SERVER_VERSION}")
         if self.summary_interval_ns <= 0 or self.stream_interval_ns <= 0 or self.fill_delay_ns < 0:
             raise ValueError("intervals must be positive and fill_delay_ns must not be negative, in nanoseconds")
+        if self.pacing not in ("strict", "lenient", "off") or self.market_data_lines < 1:
+            raise ValueError(
+                f"pacing = {self.pacing!r}, market_data_lines = {self.market_data_lines}; write strict, lenient "
+                "or off, and a number from 1 on"
+            )
         for symbol, (code, text) in self.reject.items():
             if not text and code not in ERRORS:
                 raise ValueError(f"reject = {symbol}:{code} has no words of its own; write {symbol}:{code}:text")
@@ -133,3 +142,14 @@ def plan_bps(plan: str) -> Decimal | None:
     if name != "bps" or not bps.is_finite() or bps < 0:
         raise ValueError(f"commissions = {plan!r} is unknown; write ibkr_fixed, ibkr_tiered, none or bps:5")
     return bps
+
+
+def commission_for(plan: str, quantity: Decimal, price: Decimal, at_ns: int) -> Decimal:
+    """Return the commission of an order under a plan."""
+    from quant_trading.refdata.commissions import fixed_commission
+    from quant_trading.refdata.sessions import exchange_date
+
+    bps = plan_bps(plan)
+    if bps is not None:
+        return abs(quantity) * price * bps / 10_000
+    return Decimal(0) if plan == "none" else fixed_commission(quantity, price, exchange_date(at_ns))

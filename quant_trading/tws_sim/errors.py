@@ -33,6 +33,8 @@ class RequestRefused(Exception):
 
 
 ERRORS: dict[int, ErrorText] = {
+    100: ErrorText("Max rate of messages per second has been exceeded:max=50 rec={received} ({strike})", "reported"),
+    101: ErrorText("Max number of tickers has been reached", "documented"),
     103: ErrorText("Duplicate order id", "documented"),
     104: ErrorText("Cannot modify a filled order.", "documented"),
     105: ErrorText("Order being modified does not match original order.", "documented"),
@@ -56,24 +58,41 @@ ERRORS: dict[int, ErrorText] = {
     366: ErrorText("No historical data query found for ticker id:{ticker}", "documented"),
     387: ErrorText("Unsupported order type for this exchange and security type.", "documented"),
     399: ErrorText("Order Message:\n{described}\nWarning: {warning}", "reported"),
+    404: ErrorText("Order held while securities are located.", "documented"),
+    420: ErrorText("Invalid Real-time Query:{cause}", "reported"),
     430: ErrorText(
         "We are sorry, but fundamentals data for the security specified is not available.{reason}", "documented"
     ),
     434: ErrorText("The order size cannot be zero.", "documented"),
     435: ErrorText("You must specify an account.", "documented"),
     505: ErrorText("Fatal Error: Unknown message id.", "documented"),
+    1100: ErrorText("Connectivity between IB and Trader Workstation has been lost.", "documented"),
+    1101: ErrorText("Connectivity between IB and Trader Workstation has been restored - data lost.", "documented"),
+    1102: ErrorText(
+        "Connectivity between IB and Trader Workstation has been restored - data maintained.", "documented"
+    ),
+    2103: ErrorText("Market data farm connection is broken:{farm}", "documented"),
     2104: ErrorText("Market data farm connection is OK:{farm}", "documented"),
+    2105: ErrorText("HMDS data farm connection is broken:{farm}", "documented"),
     2106: ErrorText("HMDS data farm connection is OK:{farm}", "documented"),
+    2107: ErrorText("HMDS data farm connection is inactive but should be available upon demand.{farm}", "documented"),
+    2108: ErrorText("Market data farm connection is inactive but should be available upon demand.{farm}", "documented"),
     2109: ErrorText(
         "Order Event Warning: Attribute 'Outside Regular Trading Hours' is ignored based on the order type and "
         "destination. PlaceOrder is now being processed.",
         "documented",
     ),
+    2110: ErrorText(
+        "Connectivity between Trader Workstation and server is broken. It will be restored automatically.", "documented"
+    ),
     2158: ErrorText("Sec-def data farm connection is OK:{farm}", "documented"),
     10147: ErrorText("OrderId {order_id} that needs to be cancelled is not found.", "reported"),
     10148: ErrorText("OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {state}.", "reported"),
+    10190: ErrorText("Max number of tick-by-tick requests has been reached.", "documented"),
+    10197: ErrorText("No market data during competing live session", "documented"),
     10276: ErrorText("News feed is not allowed.", "reported"),
     10282: ErrorText("Failed request WSH event data: WSH meta data was not requested", "assumed"),
+    10349: ErrorText("Order TIF was set to DAY based on order preset.", "reported"),
 }
 
 

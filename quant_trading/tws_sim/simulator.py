@@ -6,6 +6,7 @@ The simulator is driven from outside: `connect` gives a session that takes bytes
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from quant_trading.tws_sim.account_service import AccountService
@@ -22,13 +23,14 @@ from quant_trading.tws_sim.history_service import HistoryService
 from quant_trading.tws_sim.hub import Hub
 from quant_trading.tws_sim.order_service import OrderService
 from quant_trading.tws_sim.orders import Execution, Order, Status
+from quant_trading.tws_sim.pacing import Pacing
 from quant_trading.tws_sim.reports import send_commission, send_execution, send_open_order, send_status
 from quant_trading.tws_sim.subscriptions import Streams
 from quant_trading.tws_sim.tape import Tape
 from quant_trading.tws_sim.timeline import Timeline
 from quant_trading.tws_sim.times import connection_time
 
-__all__ = ["Observer", "Simulator"]
+__all__ = ["Observer", "Parts", "Simulator"]
 
 Observer = Callable[[str], None]
 """Is told in one line what happened: a client came or went, an order changed."""
@@ -43,6 +45,19 @@ _SECOND_NS = 1_000_000_000
 _SHOWN = frozenset({Status.PRE_SUBMITTED, Status.SUBMITTED, Status.FILLED, Status.INACTIVE})
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a simulator is made of, for whoever provokes what no client can ask for."""
+
+    tape: Tape
+    timeline: Timeline
+    book: ContractBook
+    hub: Hub
+    exchange: Exchange
+    orders: OrderService
+    accounts: AccountService
+
+
 class Simulator:
     """The one market that all sessions share.
 
@@ -50,6 +65,8 @@ class Simulator:
         counters: frames received from clients, by request name ("placeOrder"), readable or not.
         frames_over_pace: frames that made it more than 50 from one client within a simulated second; TWS
             answers such a client with error 100 and in the end hangs up (documented), here they are counted.
+        pacing: counts, and when strict enforces, what TWS limits.
+        parts: what it is made of.
         observer: told in one line what happens; None keeps quiet.
     """
 
@@ -75,6 +92,8 @@ class Simulator:
         self.counters: Counter[str] = Counter()
         self.frames_over_pace = 0
         self._recent_frames: dict[Session, deque[int]] = {}
+        self.pacing = Pacing(config.pacing, lambda: self._timeline.now_ns, config.market_data_lines)
+        self.parts = Parts(tape, self._timeline, self._book, self._hub, self._exchange, self._orders, self._accounts)
         self.observer: Observer | None = None
         self._open_positions()
 
@@ -178,10 +197,14 @@ class Simulator:
         Raises:
             RequestRefused: when the answer is an error.
         """
+        self.pacing.admit(session, request)
+        if session.is_closed:
+            return
         handler = self._handlers.get(request.name)
         if handler is None:
             raise RequestRefused(321, tag=request.name, cause=f"{request.name} is not served by this simulator")
         handler(session, request)
+        self.pacing.opened(session, request)
         self._timeline.advance_to(self.now_ns)
 
     def on_close(self, session: Session) -> None:
@@ -190,6 +213,7 @@ class Simulator:
         self._hub.leave(session)
         self._accounts.forget(session)
         self._recent_frames.pop(session, None)
+        self.pacing.forget(session)
         if was_known:
             self._observe(f"client {session.client_id} disconnected{_because(session.close_reason)}")
         elif session.close_reason:
