@@ -135,8 +135,7 @@ class Player:
         """Return a record with the server's accounts in place of the recorded ones."""
         if all(ours == theirs for ours, theirs in self._accounts.items()):
             return record
-        fields = tuple((path, self._accounts.get(text, text)) for path, text in record.fields)
-        return replace(record, fields=fields)
+        return _renamed(record, self._accounts)
 
     def _on_record(self, record: Record) -> None:
         if record.kind is Kind.VERSION and record.direction is self._other:
@@ -146,9 +145,7 @@ class Player:
         if record.name == "managedAccounts" and record.direction is self._other:
             self._learn_accounts(record)
         if self._accounts and record.direction is self._other:
-            back = {theirs: ours for ours, theirs in self._accounts.items()}
-            fields = tuple((path, _renamed(text, back)) for path, text in record.fields)
-            record = replace(record, fields=fields)
+            record = _renamed(record, {theirs: ours for ours, theirs in self._accounts.items()})
         self.heard.append(record)
 
     def _learn_accounts(self, record: Record) -> None:
@@ -158,11 +155,18 @@ class Player:
         self._accounts = dict(zip(filter(None, recorded.split(",")), self._theirs, strict=False))
 
 
-def _renamed(text: str, names: dict[str, str]) -> str:
+def _renamed(record: Record, names: dict[str, str]) -> Record:
+    """Return a record with account ids replaced; in protobuf only by ones of the same length."""
+    fields, payload = [], record.payload
+    for path, text in record.fields:
+        for old, new in names.items():
+            if old in text:
+                text = text.replace(old, new)
+        fields.append((path, text))
     for old, new in names.items():
-        if old in text:
-            text = text.replace(old, new)
-    return text
+        if len(old) == len(new):
+            payload = payload.replace(old.encode(), new.encode())
+    return replace(record, fields=tuple(fields), payload=payload)
 
 
 def _is_closed_by(record: Record, side: Direction) -> bool:

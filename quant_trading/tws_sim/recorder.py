@@ -12,6 +12,7 @@ from quant_trading.tws_sim.transcript import (
     Named,
     Record,
     name_fields,
+    name_protobuf,
 )
 from quant_trading.tws_sim.wire import MAX_FRAME
 
@@ -136,8 +137,12 @@ class Recorder:
 
     def _protobuf(self, at_us: int, connection: int, direction: Direction, message_id: int, body: bytes) -> None:
         name = name_fields((str(message_id),), direction, 0)[0]
-        payload = body if self._scrubber is None else self._scrubber.data(body)
-        self._write(Record(at_us, connection, direction, Kind.PROTOBUF, name, (), payload))
+        if self._scrubber is not None:
+            if name == "managedAccounts":
+                self._scrubber.learn(dict(name_protobuf(name, direction, body)).get("accounts", ""))
+            body = self._scrubber.data(body)
+        fields = name_protobuf(name, direction, body)
+        self._write(Record(at_us, connection, direction, Kind.PROTOBUF, name, fields, body))
 
     def _fields(
         self, at_us: int, connection: int, direction: Direction, kind: Kind, name: str, fields: tuple[Named, ...]

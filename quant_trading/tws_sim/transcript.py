@@ -21,15 +21,32 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum
+from typing import Any
 
-from quant_trading.tws_sim.fields import Field, FieldError, Fixed, Item, Layout, Many, Values, When, decode
+from quant_trading.tws_sim.fields import (
+    Field,
+    FieldError,
+    Fixed,
+    Item,
+    Layout,
+    Many,
+    Values,
+    When,
+    decode,
+    format_number,
+)
+from quant_trading.tws_sim.protobuf import decode as decode_protobuf
+from quant_trading.tws_sim.protobuf_requests import REQUEST_TABLES
+from quant_trading.tws_sim.protobuf_responses import RESPONSE_TABLES
 from quant_trading.tws_sim.requests import REQUEST_NAMES, REQUESTS
 from quant_trading.tws_sim.responses import RESPONSE_NAMES, RESPONSES
 
 __all__ = [
     "FIRST_RAW_ID_VERSION", "PROTOBUF_OFFSET", "Direction", "Kind", "Named", "Record", "Transcript", "TranscriptError",
-    "format_record", "format_transcript", "name_fields", "parse_record", "parse_transcript", "wire_bytes",
+    "format_record", "format_transcript", "name_fields", "name_protobuf", "parse_record", "parse_transcript",
+    "wire_bytes",
 ]  # fmt: skip
 
 FIRST_RAW_ID_VERSION = 201
@@ -128,6 +145,32 @@ def name_fields(texts: tuple[str, ...], direction: Direction, version: int) -> t
         return layout.name, _positional(body, 1)
     paths = list(_paths(layout.items, values, version, ""))[: len(body)]
     return layout.name, (*zip(paths, body, strict=False), *_positional(body[len(paths) :], len(paths) + 1))
+
+
+def name_protobuf(name: str, direction: Direction, payload: bytes) -> tuple[Named, ...]:
+    """Return the fields of a protobuf message that are set, by the names of the text layouts; none when unknown."""
+    table = REQUEST_TABLES.get(name)
+    if direction is Direction.SERVER:
+        answer = RESPONSE_TABLES.get(name)
+        table = answer.table if answer is not None else None
+    if table is None:
+        return ()
+    try:
+        return tuple(_flattened(decode_protobuf(name, table, payload), ""))
+    except FieldError:
+        return ()
+
+
+def _flattened(values: Mapping[str, Any], prefix: str) -> Iterator[Named]:
+    for name, value in values.items():
+        if isinstance(value, list):
+            yield prefix + name, str(len(value))
+            for place, row in enumerate(value):
+                yield from _flattened(row, f"{prefix}{name}[{place}].")
+        elif isinstance(value, bool):
+            yield prefix + name, str(int(value))
+        elif value is not None:
+            yield prefix + name, format_number(value) if isinstance(value, Decimal) else str(value)
 
 
 def _layout_of(text: str, direction: Direction) -> Layout | None:

@@ -1,11 +1,15 @@
 """The recorder: any bytes of both directions become lines, and nothing is lost."""
 
+import re
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quant_trading.tws_sim.fields import encode
+from quant_trading.tws_sim.protobuf import encode as encode_protobuf
+from quant_trading.tws_sim.protobuf_requests import REQUEST_TABLES
+from quant_trading.tws_sim.protobuf_responses import encode_response
 from quant_trading.tws_sim.recorder import Recorder
 from quant_trading.tws_sim.requests import REQUEST_NAMES
 from quant_trading.tws_sim.responses import RESPONSE_NAMES
@@ -76,10 +80,26 @@ def test_the_cuts_between_chunks_make_no_difference(cuts: list[int]) -> None:
 
 def test_raw_ids_and_protobuf_are_kept_from_201_on() -> None:
     text = framed((49).to_bytes(4, "big") + b"1\0")
-    protobuf = framed((203).to_bytes(4, "big") + b"\x08\x07")
+    protobuf = framed((203).to_bytes(4, "big") + b"\x08\x07")  # field 1, a varint: 7
     unknown = framed((999).to_bytes(4, "big") + b"\xff\x01")
     records = recorded([*greeting(201), *((Direction.CLIENT, data) for data in (text, protobuf, unknown))])
     assert [record.name for record in records[3:6]] == ["reqCurrentTime", "placeOrder", "#799"]
-    assert format_record(records[4]).endswith("pb=0807")
+    assert format_record(records[4]).endswith("> 1 placeOrder orderId=7 pb=0807")
     assert said(records, Direction.CLIENT, 201) == hello() + text + protobuf + unknown
     assert [parse_record(format_record(record)) for record in records] == records
+
+
+def test_protobuf_is_shown_by_the_names_of_the_text_form_and_without_accounts() -> None:
+    pnl = {"reqId": 5, "account": "DU7654321", "modelCode": ""}
+    body = encode_protobuf("reqPnL", REQUEST_TABLES["reqPnL"], pnl)
+    ask = framed((REQUEST_NAMES["reqPnL"].id + 200).to_bytes(4, "big") + body)
+    bars = encode_response("historicalData", {"reqId": 3, "bars": [{"date": "20261118", "open": 1.5, "count": 3}]}, 222)
+    assert bars is not None
+    answer = framed((RESPONSE_NAMES["historicalData"].id + 200).to_bytes(4, "big") + bars)
+    records = recorded([*greeting(222), (Direction.CLIENT, ask), (Direction.SERVER, answer)], is_scrubbed=True)
+    assert re.search(r"> 1 reqPnL reqId=5 account=DU0000001 pb=[0-9a-f]+$", format_record(records[3]))
+    assert re.search(
+        r"< 1 historicalData reqId=3 bars=1 \[date=20261118 open=1.5 count=3\] pb=", format_record(records[4])
+    )
+    assert [parse_record(format_record(record)) for record in records] == records
+    assert said(records, Direction.CLIENT, 222) == hello() + ask.replace(b"DU7654321", b"DU0000001")

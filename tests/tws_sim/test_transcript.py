@@ -37,7 +37,7 @@ def test_a_session_reads_like_this() -> None:
         (Direction.CLIENT, text_frame("startApi", Direction.CLIENT, clientId=1)),
         (Direction.SERVER, text_frame("managedAccounts", Direction.SERVER, accounts="DU7654321")),
         (Direction.SERVER, text_frame("historicalData", Direction.SERVER, reqId=3, bars=[BAR, BAR])),
-        (Direction.SERVER, text_frame("error", Direction.SERVER, reqId=4, code=201, text='no "cash"\nat all')),
+        (Direction.SERVER, text_frame("error", Direction.SERVER, reqId=4, code=201, text='no "cash" at all')),
         (Direction.CLIENT, encode_frame(["999", "x"])),
     ], is_scrubbed=True)  # fmt: skip
     bar = "[date=20261118 open=1 high=2.5 low=1 close=2 volume=10 wap=1.5 count=3]"
@@ -48,7 +48,7 @@ def test_a_session_reads_like_this() -> None:
         '0.000003 > 1 startApi version=2 clientId=1 optionalCapabilities=""',
         "0.000004 < 1 managedAccounts version=1 accounts=DU0000001",
         f'0.000005 < 1 historicalData reqId=3 start="" end="" bars=2 {bar} {bar}',
-        r'0.000006 < 1 error version=2 reqId=4 code=201 text="no \"cash\"\nat all" rejectJson=""',
+        r'0.000006 < 1 error version=2 reqId=4 code=201 text="no \"cash\" at all" rejectJson=""',
         "0.000007 > 1 #999 ?1=x",
         "0.000008 * 1 closed by=client how=end",
     ]
