@@ -176,7 +176,7 @@ _SERVED: tuple[Layout, ...] = (
         7,
         "reqExecutions",
         (
-            Fixed("3", until=200), *_REQ_ID, *integer("clientId"),
+            Fixed("3"), *_REQ_ID, *integer("clientId"),
             *text("account", "time", "symbol", "secType", "exchange", "side"),
             *integer("lastNDays", since=200), Many("specificDates", text("date"), since=200),
         ),
