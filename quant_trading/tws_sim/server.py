@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
+from quant_trading.tws_sim.bursts import Bursts
 from quant_trading.tws_sim.clock import SimClock
 from quant_trading.tws_sim.connection import Session
 from quant_trading.tws_sim.simulator import Simulator
@@ -22,6 +23,8 @@ _STOP_SECONDS = 10.0
 _MAX_UNREAD = 64 * 1024 * 1024
 # Timers far away are cut into pieces: an event loop does not take arbitrary delays.
 _LONGEST_SLEEP = 3600.0
+# Long enough for a client to take what has arrived, too short for anybody to notice.
+_HOLD_SECONDS = 0.02
 
 
 class _Connection(asyncio.Protocol):
@@ -32,6 +35,9 @@ class _Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
         self._is_flush_planned = False
+        self._bursts = Bursts()
+        self._held = b""
+        self._release: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -52,6 +58,8 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self._transport = None
+        if self._release is not None:
+            self._release.cancel()
         if self._session is not None:
             self._session.receive_eof()
 
@@ -72,13 +80,23 @@ class _Connection(asyncio.Protocol):
         session, transport = self._session, self._transport
         if session is None or transport is None or transport.is_closing():
             return
-        data = session.data_to_send()
+        data = self._held + session.data_to_send()
+        self._held = b""
         if data:
-            transport.write(data)
+            transport.write(data if session.is_closed else self._spared(data))
         if transport.get_write_buffer_size() > _MAX_UNREAD:
             transport.abort()
         elif session.is_closed:
             transport.close()
+
+    def _spared(self, data: bytes) -> bytes:
+        """Return what to write now; a last byte that would cost some clients all the others comes later."""
+        loop = asyncio.get_running_loop()
+        now = len(data) - self._bursts.held_back(len(data), loop.time())
+        self._held = data[now:]
+        if self._held:
+            self._release = loop.call_later(_HOLD_SECONDS, self._flush)
+        return data[:now]
 
 
 class TwsServer:

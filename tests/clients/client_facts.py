@@ -267,7 +267,8 @@ class Facts:
     def openOrder(self, order_id, contract, order, state):
         values = self._order(order, state)
         if order.whatIf:
-            values |= {name: number(getattr(state, name)) for name in MARGINS}
+            # One version makes texts of the numbers it was sent, with all the digits they have in binary.
+            values |= {name: number(round(float(getattr(state, name)), 6)) for name in MARGINS}
         self.facts.append(["order", order.orderRef, contract.symbol, values])
 
     def openOrderEnd(self):

@@ -67,7 +67,7 @@ class Driver:
         made = self.library.Contract(**words["contract"])
         if known is not None:
             made.conId, made.exchange = known.conId, "SMART" if known.secType == "STK" else known.exchange
-            for name in ("symbol", "secType", "currency", "localSymbol", "tradingClass", "primaryExchange"):
+            for name in ("symbol", "secType", "currency", "localSymbol", "tradingClass"):
                 setattr(made, name, getattr(known, name))
         return made
 
@@ -83,7 +83,7 @@ class Driver:
         if not step.get("refused"):
             await asyncio.wait_for(work, SECONDS)
         await asyncio.sleep(0)
-        if self.ib.isConnected():
+        if self.ib.isConnected() and step["do"] != "listen":
             await self.barrier()
         work.cancel()
 
@@ -110,6 +110,13 @@ class Driver:
 
     async def do_wait(self, step):
         """Nothing to ask: time has gone by."""
+
+    async def do_listen(self, step):
+        """Say nothing until the server has said something, for so many seconds at the most."""
+        for _ in range(int(step["seconds"] * 100)):
+            if self.facts.facts:
+                break
+            await asyncio.sleep(0.01)
 
     async def do_watch(self, step):
         """The library has subscribed to positions and values by itself."""

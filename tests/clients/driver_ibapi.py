@@ -122,7 +122,7 @@ class Driver:
             setattr(made, name, value)
         if known is not None:
             made.conId, made.exchange = known.conId, "SMART" if known.secType == "STK" else known.exchange
-            for name in ("symbol", "secType", "currency", "localSymbol", "tradingClass", "primaryExchange"):
+            for name in ("symbol", "secType", "currency", "localSymbol", "tradingClass"):
                 setattr(made, name, getattr(known, name))
         return made
 
@@ -148,7 +148,7 @@ class Driver:
 
     def run(self, step):
         getattr(self, "do_" + step["do"])(step)
-        if step["do"] != "disconnect":
+        if step["do"] not in ("disconnect", "listen"):
             self.barrier()
 
     # The session
@@ -175,6 +175,11 @@ class Driver:
 
     def do_wait(self, step):
         """Nothing to ask: time has gone by."""
+
+    def do_listen(self, step):
+        """Say nothing until the server has said something, for so many seconds at the most."""
+        with self.app.lock:
+            self.app.lock.wait_for(lambda: self.facts.facts, step["seconds"])
 
     def do_watch(self, step):
         self.app.reqPositions()
