@@ -23,8 +23,7 @@ class SimClock:
         Raises:
             ValueError: when the speed is negative or not finite.
         """
-        if not isfinite(speed) or speed < 0:
-            raise ValueError(f"speed = {speed} is not 0 or above; write 1 for real time, 60 for a minute a second")
+        _check(speed)
         self._start_ns = start_ns
         self._speed = speed
         self._time: Callable[[], float] | None = None
@@ -34,6 +33,21 @@ class SimClock:
     def speed(self) -> float:
         """Simulated seconds per real second."""
         return self._speed
+
+    def set_speed(self, speed: float) -> None:
+        """Run at another speed from now on.
+
+        Raises:
+            ValueError: when the speed is negative or not finite.
+        """
+        _check(speed)
+        self._start_ns = self.now_ns()
+        self._origin = self._time() if self._time is not None else 0.0
+        self._speed = speed
+
+    def leap(self, ahead_ns: int) -> None:
+        """Be so much later at once."""
+        self._start_ns += ahead_ns
 
     def start(self, time: Callable[[], float]) -> None:
         """Begin to run on `time`, a monotonic clock in seconds; a second start changes nothing."""
@@ -53,3 +67,8 @@ class SimClock:
         if ahead == 0:
             return 0.0
         return ahead / _SECOND_NS / self._speed if self._speed else inf
+
+
+def _check(speed: float) -> None:
+    if not isfinite(speed) or speed < 0:
+        raise ValueError(f"speed = {speed} is not 0 or above; write 1 for real time, 60 for a minute a second")

@@ -47,6 +47,14 @@ class Hub:
         """Return the lowest order id the client may use."""
         return self._next_ids.get(client_id, 1)
 
+    def known_clients(self) -> set[int]:
+        """Return every client id that has used an order id."""
+        return set(self._next_ids)
+
+    def set_next_order_id(self, client_id: int, order_id: int) -> None:
+        """Give out `order_id` next, whatever was used before: a TWS that has lost its memory."""
+        self._next_ids[client_id] = order_id
+
     def burn_order_id(self, client_id: int, order_id: int) -> None:
         """Take an id, and all below it, out of use; a rejected order burns its id as well (reported)."""
         self._next_ids[client_id] = max(self.next_order_id(client_id), order_id + 1)

@@ -69,13 +69,21 @@ class Pacing:
         Raises:
             ValueError: when the mode is unknown.
         """
-        if mode not in MODES:
-            raise ValueError(f"pacing = {mode!r} is unknown; write {', '.join(MODES)}")
         self.violations: Counter[str] = Counter()
-        self._mode = mode
+        self.set_mode(mode)
         self._now_ns = now_ns
         self._lines = lines
         self._usage: dict[Session, _Usage] = {}
+
+    def set_mode(self, mode: str) -> None:
+        """Enforce, count or ignore from now on.
+
+        Raises:
+            ValueError: when the mode is unknown.
+        """
+        if mode not in MODES:
+            raise ValueError(f"pacing = {mode!r} is unknown; write {', '.join(MODES)}")
+        self._mode = mode
 
     def admit(self, session: Session, request: Message) -> None:
         """Count one request.
@@ -111,10 +119,10 @@ class Pacing:
         """Forget a client that has left."""
         self._usage.pop(session, None)
 
-    def _broken(self, rule: str, code: int, **parts: object) -> None:
+    def _broken(self, rule: str, code: int, **parts: str) -> None:
         self.violations[rule] += 1
         if self._mode == "strict":
-            raise RequestRefused(code, **parts)
+            raise RequestRefused(code, None, **parts)
 
     def _count_message(self, session: Session, usage: _Usage, now: int) -> None:
         messages = usage.messages

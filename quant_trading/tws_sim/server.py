@@ -11,7 +11,8 @@ from typing import Self, TypeVar
 
 from quant_trading.tws_sim.bursts import Bursts
 from quant_trading.tws_sim.clock import SimClock
-from quant_trading.tws_sim.connection import Session
+from quant_trading.tws_sim.gateway import Gateway
+from quant_trading.tws_sim.served import ServedSession
 from quant_trading.tws_sim.simulator import Simulator
 
 __all__ = ["ThreadedTwsServer", "TwsServer", "serve_until_stopped"]
@@ -25,6 +26,7 @@ _MAX_UNREAD = 64 * 1024 * 1024
 _LONGEST_SLEEP = 3600.0
 # Long enough for a client to take what has arrived, too short for anybody to notice.
 _HOLD_SECONDS = 0.02
+_RETRY_SECONDS = 0.2
 
 
 class _Connection(asyncio.Protocol):
@@ -32,7 +34,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, server: "TwsServer") -> None:
         self._server = server
-        self._session: Session | None = None
+        self._session: ServedSession | None = None
         self._transport: asyncio.Transport | None = None
         self._is_flush_planned = False
         self._bursts = Bursts()
@@ -45,12 +47,18 @@ class _Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._session = self._server.simulator.connect()
+        try:
+            self._session = self._server.served.connect()
+        except ConnectionRefusedError:
+            # The system has accepted already; a reset is the nearest thing to a refusal.
+            transport.abort()
+            return
         self._session.on_output = self._plan_flush
         self._server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        assert self._session is not None
+        if self._session is None:
+            return
         self._server.catch_up()
         self._session.receive(data)
         self._server.schedule()
@@ -82,12 +90,21 @@ class _Connection(asyncio.Protocol):
             return
         data = self._held + session.data_to_send()
         self._held = b""
-        if data:
+        if data and self._server.is_wire_disturbed:
+            self._write_as_told(data)
+        elif data:
             transport.write(data if session.is_closed else self._spared(data))
         if transport.get_write_buffer_size() > _MAX_UNREAD:
             transport.abort()
         elif session.is_closed:
             transport.close()
+
+    def _write_as_told(self, data: bytes) -> None:
+        """Write as a fault wants it: in pieces, or in exactly what there is."""
+        assert self._transport is not None
+        size = getattr(self._session, "write_size", 0) or len(data)
+        for at in range(0, len(data), size):
+            self._transport.write(data[at : at + size])
 
     def _spared(self, data: bytes) -> bytes:
         """Return what to write now; a last byte that would cost some clients all the others comes later."""
@@ -102,15 +119,18 @@ class _Connection(asyncio.Protocol):
 class TwsServer:
     """`async with TwsServer(simulator, clock) as server:` serves clients on `server.port`."""
 
-    def __init__(self, simulator: Simulator, clock: SimClock, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Prepare a server; port 0 takes a free one."""
-        self.simulator = simulator
+    def __init__(self, simulator: Simulator | Gateway, clock: SimClock, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Prepare a server for a simulator, bare or behind a gateway; port 0 takes a free one."""
+        self.served = simulator
+        self.simulator = simulator.simulator if isinstance(simulator, Gateway) else simulator
         self.host = host
         self.port = port
         self.connections: set[_Connection] = set()
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._changes: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
 
     async def __aenter__(self) -> Self:
         """Start to listen.
@@ -122,8 +142,41 @@ class TwsServer:
         self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self._clock.start(loop.time)
+        if isinstance(self.served, Gateway):
+            self.served.on_leap = self._clock.leap
+            self.served.on_listening = self._change_listening
         self.schedule()
         return self
+
+    @property
+    def clock(self) -> SimClock:
+        """The clock that drives the simulator."""
+        return self._clock
+
+    @property
+    def is_wire_disturbed(self) -> bool:
+        """True while a fault decides in which pieces bytes are written."""
+        return isinstance(self.served, Gateway) and bool(self.served.write_size or self.served.chunk_size)
+
+    def _change_listening(self, is_open: bool) -> None:
+        """Close the port, or open it again, as a TWS that restarts."""
+        if not is_open:
+            if self._server is not None:
+                self._server.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._listen_again())
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+
+    async def _listen_again(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._is_stopped and isinstance(self.served, Gateway) and self.served.is_listening:
+            try:
+                self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
+                return
+            except OSError:
+                # Somebody else has the port for the moment.
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -132,6 +185,7 @@ class TwsServer:
         if self._timer is not None:
             self._timer.cancel()
         assert self._server is not None
+        self._is_stopped = True
         self._server.close()
         for connection in list(self.connections):
             connection.close()
@@ -142,14 +196,14 @@ class TwsServer:
 
     def catch_up(self) -> None:
         """Bring the simulator to the clock's now."""
-        self.simulator.advance_to(self._clock.now_ns())
+        self.served.advance_to(self._clock.now_ns())
 
     def schedule(self) -> None:
         """Wake up when the simulator has something to do."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due_ns = self.simulator.next_event_ns()
+        due_ns = self.served.next_event_ns()
         if due_ns is None:
             return
         delay = min(self._clock.seconds_until(due_ns), _LONGEST_SLEEP)
@@ -162,7 +216,7 @@ class TwsServer:
 
 
 def serve_until_stopped(
-    simulator: Simulator, clock: SimClock, host: str, port: int, on_ready: Callable[[int], None]
+    simulator: Simulator | Gateway, clock: SimClock, host: str, port: int, on_ready: Callable[[int], None]
 ) -> None:
     """Serve on (host, port) until SIGINT or SIGTERM; `on_ready` is told the port when clients may come.
 
@@ -192,10 +246,11 @@ class ThreadedTwsServer:
     """
 
     def __init__(
-        self, simulator: Simulator, clock: SimClock | None = None, host: str = "127.0.0.1", port: int = 0
+        self, simulator: Simulator | Gateway, clock: SimClock | None = None, host: str = "127.0.0.1", port: int = 0
     ) -> None:
         """Prepare a server; without a clock, time stands still at the simulator's now until `advance_to`."""
-        self.simulator = simulator
+        self.served = simulator
+        self.simulator = simulator.simulator if isinstance(simulator, Gateway) else simulator
         self.port = port
         self.host = host
         self._clock = clock or SimClock(simulator.now_ns, speed=0.0)
@@ -250,7 +305,7 @@ class ThreadedTwsServer:
 
     def advance_to(self, ns: int) -> None:
         """Move simulated time on; for a clock that stands still."""
-        self.call(lambda simulator: simulator.advance_to(ns))
+        self.call(lambda _: self.served.advance_to(ns))
 
     def _run(self) -> None:
         try:
@@ -263,7 +318,7 @@ class ThreadedTwsServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with TwsServer(self.simulator, self._clock, self.host, self.port) as server:
+        async with TwsServer(self.served, self._clock, self.host, self.port) as server:
             self._server = server
             self.port = server.port
             self._started.set()

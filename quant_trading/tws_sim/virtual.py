@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from quant_trading.tws_sim.connection import Session
-from quant_trading.tws_sim.simulator import Simulator
+from quant_trading.tws_sim.gateway import Gateway
+from quant_trading.tws_sim.served import Served, ServedSession
 
 __all__ = ["DeadlockError", "VirtualLoop"]
 
@@ -36,8 +36,12 @@ class _Listener:
         offset_ns: simulated time minus loop time.
     """
 
-    simulator: Simulator
+    simulator: Served
     offset_ns: int
+
+    def leap(self, ahead_ns: int) -> None:
+        """The simulated world has moved on while the loop's time has not."""
+        self.offset_ns += ahead_ns
 
 
 class _VirtualSelector(selectors.BaseSelector):
@@ -69,7 +73,7 @@ class _VirtualSelector(selectors.BaseSelector):
 class _MemoryTransport(asyncio.Transport):
     """A client's end of a connection that is a session in the same process."""
 
-    def __init__(self, loop: "VirtualLoop", protocol: asyncio.BaseProtocol, session: Session, peer: Any) -> None:
+    def __init__(self, loop: "VirtualLoop", protocol: asyncio.BaseProtocol, session: ServedSession, peer: Any) -> None:
         super().__init__({"peername": peer, "socket": None})
         self._loop = loop
         self._protocol = protocol
@@ -100,7 +104,10 @@ class _MemoryTransport(asyncio.Transport):
             return
         data = self._session.data_to_send()
         if data and not self._is_closing and isinstance(self._protocol, asyncio.Protocol):
-            self._protocol.data_received(data)
+            # Pieces of a fragmented stream arrive one by one, as they would from a socket.
+            size = getattr(self._session, "write_size", 0) or len(data)
+            for at in range(0, len(data), size):
+                self._protocol.data_received(data[at : at + size])
         if self._session.is_closed:
             self._lose()
 
@@ -181,9 +188,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             raise LookupError(f"{len(listeners)} simulators fit {host}:{port}; name the port of one")
         return listeners[0].simulator.now_ns
 
-    def listen(self, host: str, port: int, simulator: Simulator) -> None:
-        """Put a simulator at an address; its time runs with the loop's from now on."""
-        self._listeners[host, port] = _Listener(simulator, simulator.now_ns - self._now_ns)
+    def listen(self, host: str, port: int, simulator: Served) -> None:
+        """Put a simulator, bare or behind a gateway, at an address; its time runs with the loop's from now on."""
+        listener = _Listener(simulator, simulator.now_ns - self._now_ns)
+        self._listeners[host, port] = listener
+        if isinstance(simulator, Gateway):
+            simulator.on_leap = listener.leap
 
     def stop_listening(self, host: str, port: int) -> None:
         """Take the simulator away: new connections are refused, those that exist live on."""
