@@ -131,21 +131,32 @@ class Driver:
                 stream.close()
 
 
+_IDLE: dict[str, Driver] = {}
+
+
 @contextmanager
 def driving(client: Client) -> Iterator[Driver]:
-    """Start a client's process, and end it."""
-    driver = Driver(client)
+    """Lend the process of a client, which begins anew; one that failed is not lent again."""
+    driver = _IDLE.pop(client.name, None) or Driver(client)
     try:
+        driver.ask({"do": "begin"})
         yield driver
-    finally:
+    except BaseException:
         driver.stop()
+        raise
+    _IDLE[client.name] = driver
 
 
-def simulator(version: int) -> Simulator:
+def stop_all() -> None:
+    """End every process; to be called when the last test is over."""
+    while _IDLE:
+        _IDLE.popitem()[1].stop()
+
+
+def simulator(version: int, **settings: Any) -> Simulator:
     """Return the market every client meets, capped at `version`."""
-    config = SimConfig(
-        positions={"MSFT": (Decimal(10), Decimal("150.00"))}, reject={"TSLA": (201, "")}, max_server_version=version
-    )
+    held = {"MSFT": (Decimal(10), Decimal("150.00"))}
+    config = SimConfig(positions=held, reject={"TSLA": (201, "")}, max_server_version=version, **settings)
     return Simulator(open_source("seed:7"), config, START)
 
 
