@@ -12,6 +12,7 @@ that two connections, a simulator in virtual time or a user's own loop never mee
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -22,13 +23,15 @@ from ib_async.wrapper import RequestError, Wrapper
 
 from quant_trading.domain.errors import AccountRefused, UsageError
 
-__all__ = ["ORDER_MESSAGES", "BoundIB", "RawListener", "RequestError"]
+__all__ = ["ORDER_MESSAGES", "BoundIB", "RawListener", "RequestError", "settled"]
 
 _log = logging.getLogger(__name__)
 
 # Ids of the messages that place, change or end orders. A read-only session refuses them at the last
 # step before the socket, where no other code path can go around it.
 ORDER_MESSAGES = {"3": "placeOrder", "4": "cancelOrder", "21": "exerciseOptions", "58": "reqGlobalCancel"}
+
+_INTERRUPTS = 3  # how often an interrupt may come while an interrupted call is being ended
 
 # Codes the library takes for warnings although TWS ends the request with them: without help the
 # request waits for its time-out.
@@ -222,19 +225,26 @@ class BoundIB(IB):
     def call(self, awaitable: Awaitable[Any]) -> Any:
         """Run `awaitable` to its end on this object's loop and return its result.
 
+        An interrupt (Ctrl-C) goes through to the caller; what was under way is cancelled first.
+
         Raises:
             UsageError: when called from inside a running loop, where nothing can block.
         """
+        task: asyncio.Future[Any] | None = None
         try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return self._loop_of().run_until_complete(awaitable)
-        if asyncio.iscoroutine(awaitable):
-            awaitable.close()
-        raise UsageError(
-            "a blocking IBKR call came from inside a running event loop (a notebook or a coroutine); "
-            "make it from plain code or from a thread of its own"
-        )
+            if _is_loop_running():
+                raise UsageError(
+                    "a blocking IBKR call came from inside a running event loop (a notebook or a coroutine); "
+                    "make it from plain code or from a thread of its own"
+                )
+            loop = self._loop_of()
+            task = asyncio.ensure_future(awaitable, loop=loop)
+            return loop.run_until_complete(task)
+        finally:
+            if task is not None:
+                _end(task)
+            elif asyncio.iscoroutine(awaitable):
+                awaitable.close()  # else Python would complain that it was never awaited
 
     # What the library runs on the thread's current loop, run on ours.
 
@@ -270,6 +280,35 @@ class BoundIB(IB):
         # The library asks for the account summary after 1102 even when nobody did before.
         if self.wrapper.acctSummary:
             super()._onError(reqId, errorCode, errorString, contract)  # type: ignore[no-untyped-call]  # as above
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _end(task: "asyncio.Future[Any]") -> None:
+    """Cancel what an interrupt left half done: else the loop would one day be closed over it."""
+    if not task.done():
+        loop = task.get_loop()
+        ending = loop.create_task(settled(task))
+        for _ in range(_INTERRUPTS):
+            # An interrupt that struck inside a task this one waits for is handed on once more from here.
+            with contextlib.suppress(KeyboardInterrupt, SystemExit):
+                loop.run_until_complete(ending)
+            if ending.done():
+                break
+    if task.done() and not task.cancelled():
+        task.exception()  # seen: it, or the interrupt that ended the task, is on its way to the caller
+
+
+async def settled(task: "asyncio.Future[Any]") -> None:
+    """Cancel `task` and wait until it has ended."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _within(awaitable: Awaitable[Any], seconds: float | None) -> Any:

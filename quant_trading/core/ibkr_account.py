@@ -6,33 +6,33 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 from ib_async import BarDataList, CommissionReport, Contract, ContractDetails, Execution
 from ib_async import Order as IbOrder
 from ib_async import OrderState as IbOrderState
-from ib_async import Position as IbPosition
 
 from quant_trading.core.account_guard import check_account
 from quant_trading.core.ib_client import RawListener, RequestError
 from quant_trading.core.ibkr_connection import READ_FETCHES, IBKRConnection
 from quant_trading.core.ibkr_mapping import (
     bar_columns,
-    bar_seconds,
     contract_of,
     ibkr_symbol,
     instrument_of,
     number,
-    our_symbol,
-    position_marks,
+    price,
 )
+from quant_trading.core.ibkr_positions import held_lines, position_keys, positions_of
 from quant_trading.core.pacing import HistoryKey, Pacer
-from quant_trading.domain.bars import BarColumns, BarPanel, panel_from_columns
+from quant_trading.domain.bar_sizes import BarSize, parse_bar_size
+from quant_trading.domain.bars import BarColumns, BarPanel, no_bars, panel_from_columns
 from quant_trading.domain.errors import DataGap
 from quant_trading.domain.instruments import Instrument
-from quant_trading.domain.portfolio import Portfolio, Position
+from quant_trading.domain.portfolio import Portfolio
+from quant_trading.refdata.sessions import SessionRangeError, last_completed_session, next_session
 
 __all__ = ["GuardedConnection", "IBKRAccount"]
 
@@ -140,12 +140,12 @@ class IBKRAccount:
         self._history_timeout_seconds = history_timeout_seconds
         self._pacer = pacer or Pacer()
         self._instruments: dict[str, Instrument] = {}
-        self._details: dict[str, ContractDetails] = {}
+        self._held_con_ids: dict[str, int] = {}  # by key, of the last portfolio
         self._account = ""
         self._history_room = asyncio.Event()
         self._connection = GuardedConnection(
             self, self._order_listener(), client_id=client_id, host=host, port=port, timeout_seconds=timeout_seconds,
-            loop=loop, fetch=self._fetches(), read_only=self._read_only(), environ=environ,
+            loop=loop, account="", fetch=self._fetches(), read_only=self._read_only(), environ=environ,
         )  # fmt: skip
 
     # What the trading side does otherwise.
@@ -243,9 +243,17 @@ class IBKRAccount:
         """Return TWS's own time, aware UTC, to the second.
 
         Raises:
+            DataGap: when the calendar has no sessions around it.
             ConnectionLost: when TWS does not answer.
         """
-        return self._connection.call(self._current_time(self._connection.timeout_seconds))
+        moment = self._connection.call(self._current_time(self._connection.timeout_seconds))
+        try:
+            ns = int(moment.timestamp()) * 1_000_000_000
+            last_completed_session(ns)
+            next_session(ns)
+        except SessionRangeError as error:
+            raise DataGap(f"TWS says it is {moment:%Y-%m-%d %H:%M:%S} UTC: {error}") from None
+        return moment
 
     async def _current_time(self, seconds: float) -> datetime:
         await self.pace(_SENDS)
@@ -256,17 +264,23 @@ class IBKRAccount:
 
     # Instruments.
 
-    def instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]:
-        """Return each symbol's US stock or ETF with IBKR's id and tick size.
+    def instruments(self, symbols: Sequence[str], *, skip_missing: bool = False) -> dict[str, Instrument]:
+        """Return each symbol's US stock or ETF with IBKR's id, currency and tick size.
+
+        Args:
+            symbols: tickers; each is asked for once in a session.
+            skip_missing: True leaves unknown and ambiguous symbols out, with a warning each in the log.
 
         Raises:
             DataGap: when a symbol is unknown or ambiguous, naming all such symbols and the candidates.
             ConnectionLost: when TWS does not answer.
         """
         found, gaps = self._connection.call(self._resolve(symbols))
-        if gaps:
+        if gaps and not skip_missing:
             raise DataGap("; ".join(gaps.values()))
-        return {symbol: found[symbol] for symbol in symbols}
+        for text in gaps.values():
+            _log.warning("skipped: %s", text)
+        return found
 
     async def _resolve(self, symbols: Sequence[str]) -> tuple[dict[str, Instrument], dict[str, str]]:
         wanted = [symbol for symbol in dict.fromkeys(symbols) if symbol not in self._instruments]
@@ -312,9 +326,7 @@ class IBKRAccount:
             raise DataGap(
                 f"{symbol}: ambiguous, it is listed at {listed}; name one: primary_exchanges: {{{symbol}: ...}}"
             )
-        details = next(iter(matches.values()))
-        self._details[symbol] = details
-        return instrument_of(symbol, details)
+        return instrument_of(symbol, next(iter(matches.values())))
 
     # Bars.
 
@@ -339,7 +351,8 @@ class IBKRAccount:
         """Return bars of all `symbols`, asked for at once as far as IBKR's pacing allows.
 
         Args:
-            symbols, bar_size, duration, skip_missing: as in `ports.BarSource.bars`.
+            symbols, duration, skip_missing: as in `ports.BarSource.bars`.
+            bar_size: IBKR's words or a timeframe, "5 mins" or "5m"; the panel has IBKR's words.
             end: aware moment at which the bars end; None is now.
             all_hours: with pre-market and after-hours trading.
             what: IBKR's data type, "TRADES", "MIDPOINT", "BID", "ASK", "ADJUSTED_LAST".
@@ -349,25 +362,23 @@ class IBKRAccount:
             UsageError: when the bar size is none of IBKR's.
             ConnectionLost: when the session breaks.
         """
-        bar_seconds(bar_size)
+        size = parse_bar_size(bar_size)
         end_text = end.astimezone(UTC).strftime("%Y%m%d-%H:%M:%S") if end is not None else ""
-        columns, gaps = self._connection.call(
-            self._all_bars(symbols, bar_size, duration, end_text, not all_hours, what)
-        )
+        columns, gaps = self._connection.call(self._all_bars(symbols, size, duration, end_text, not all_hours, what))
         self.last_gaps = gaps
         if gaps and (not skip_missing or not any(len(column.start_ns) for column in columns)):
             raise DataGap("; ".join(gaps.values()))
         for text in gaps.values():
             _log.warning("skipped: %s", text)
-        return panel_from_columns(symbols, bar_size, columns)
+        return panel_from_columns(symbols, size.words, columns)
 
     async def _all_bars(
-        self, symbols: Sequence[str], bar_size: str, duration: str, end: str, regular: bool, what: str
+        self, symbols: Sequence[str], size: BarSize, duration: str, end: str, regular: bool, what: str
     ) -> tuple[list[BarColumns], dict[str, str]]:
         found, gaps = await self._resolve(symbols)
         asked = [symbol for symbol in dict.fromkeys(symbols) if symbol in found]
         answers = await asyncio.gather(
-            *(self._bars_of(found[symbol], bar_size, duration, end, regular, what) for symbol in asked),
+            *(self._bars_of(found[symbol], size, duration, end, regular, what) for symbol in asked),
             return_exceptions=True,
         )
         columns: dict[str, BarColumns] = {}
@@ -378,15 +389,14 @@ class IBKRAccount:
                 raise answer
             else:
                 columns[symbol] = answer
-        return [columns.get(symbol) or _no_bars() for symbol in symbols], gaps
+        return [columns.get(symbol) or no_bars() for symbol in symbols], gaps
 
     async def _bars_of(
-        self, instrument: Instrument, bar_size: str, duration: str, end: str, regular: bool, what: str
+        self, instrument: Instrument, size: BarSize, duration: str, end: str, regular: bool, what: str
     ) -> BarColumns:
-        symbol, ib = instrument.symbol, self._connection.ib
-        key = HistoryKey(
-            instrument.con_id, instrument.exchange, what, bar_seconds(bar_size), (end, duration, bar_size, regular)
-        )
+        symbol, ib, bar_size = instrument.symbol, self._connection.ib, size.words
+        asked = (end, duration, bar_size, regular)
+        key = HistoryKey(instrument.con_id, instrument.exchange, what, size.seconds, asked)
         contract = contract_of(instrument)
         await self.pace(_HISTORY, key)
         loop = asyncio.get_running_loop()
@@ -406,14 +416,16 @@ class IBKRAccount:
             self._history_room.set()
         if not bars and loop.time() - asked_at >= limit:
             raise DataGap(f"{symbol}: no answer to {duration} of {bar_size} bars within {limit:g} s; ask again later")
-        return bar_columns(symbol, bar_size, bars)
+        return bar_columns(symbol, size, bars)
 
     # Portfolio.
 
     def portfolio(self) -> Portfolio:
-        """Return equity, cash and stock positions as TWS sees them now, asked for anew.
+        """Return equity, cash and every position as TWS sees them now, asked for anew.
 
-        Positions that are no stocks are left out, with a warning.
+        Resolve the desk's symbols with `instruments` first. A position that is none of them, such as a
+        listing in another currency, an option or a future, stands under a key with a colon, see
+        `core.ibkr_positions`; its market price is in base currency and holds the multiplier.
 
         Raises:
             DataGap: when TWS sends no usable equity or cash.
@@ -433,10 +445,23 @@ class IBKRAccount:
         await self.pace(_SENDS)
         await self._connection.ask(lambda: ib.reqAccountUpdatesAsync(account), "account updates")
         await self.pace(_SENDS)
-        held = await self._connection.ask(ib.reqPositionsAsync, "positions")
+        lines = await self._connection.ask(ib.reqPositionsAsync, "positions")
         equity, currency = self._account_value("NetLiquidation")
         cash, _ = self._account_value("TotalCashValue")
-        return Portfolio(account, currency, equity, cash, self._positions(held, currency))
+        held = held_lines(lines, account)
+        keys = position_keys(held, self._instruments, currency)
+        self._held_con_ids = {key: con_id for con_id, key in keys.items()}
+        positions = positions_of(held, keys, ib.wrapper.portfolio[account], currency, self._exchange_rates())
+        return Portfolio(account, currency, equity, cash, positions)
+
+    def _exchange_rates(self) -> dict[str, Decimal]:
+        """Return what TWS says one unit of each currency is worth in base currency."""
+        rates = {
+            value.currency: price(value.value)
+            for value in self._connection.ib.wrapper.accountValues.values()
+            if value.account == self._account and value.tag == "ExchangeRate"
+        }
+        return {currency: rate for currency, rate in rates.items() if rate is not None}
 
     def _account_value(self, tag: str) -> tuple[Any, str]:
         rows = [
@@ -452,28 +477,6 @@ class IBKRAccount:
                 f"wait until TWS has loaded the account"
             )
         return amount, rows[0].currency
-
-    def _positions(self, held: Sequence[IbPosition], base_currency: str) -> dict[str, Position]:
-        names = {instrument.con_id: symbol for symbol, instrument in self._instruments.items()}
-        marks = self._connection.ib.wrapper.portfolio[self._account]
-        positions: dict[str, Position] = {}
-        for line in held:
-            contract, shares = line.contract, number(line.position)
-            if line.account != self._account or not shares:
-                continue
-            if contract.secType != "STK":
-                _log.warning("position %s %s is no stock and is left out", contract.secType, contract.localSymbol)
-                continue
-            symbol = names.get(contract.conId, our_symbol(contract.symbol))
-            if contract.currency != base_currency and symbol in positions:
-                symbol = f"{symbol}:{contract.currency}"  # the same ticker in another currency is another thing
-            cost = number(line.avgCost)
-            if cost is None:
-                raise DataGap(f"position {symbol}: TWS sent average cost {line.avgCost}; wait until it has loaded")
-            mark = marks.get(contract.conId)
-            price, profit = position_marks(mark) if mark is not None else (None, None)
-            positions[symbol] = Position(symbol, shares, cost, price, profit)
-        return positions
 
     # Pacing.
 
@@ -494,9 +497,3 @@ class IBKRAccount:
                 await self._history_room.wait()
             else:
                 await asyncio.sleep(delay)
-
-
-def _no_bars() -> BarColumns:
-    times = np.empty(0, dtype=np.int64)
-    values = np.empty(0, dtype=np.float64)
-    return BarColumns(times, times, values, values, values, values, values)

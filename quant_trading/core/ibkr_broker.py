@@ -11,7 +11,7 @@ from ib_async import Order as IbOrder
 from ib_async import OrderState as IbOrderState
 
 from quant_trading.core.error_codes import ErrorClass, classify_message
-from quant_trading.core.ib_client import RawListener
+from quant_trading.core.ib_client import RawListener, settled
 from quant_trading.core.ibkr_account import IBKRAccount
 from quant_trading.core.ibkr_connection import ALL_FETCHES
 from quant_trading.core.ibkr_mapping import (
@@ -25,7 +25,7 @@ from quant_trading.core.ibkr_mapping import (
 )
 from quant_trading.core.order_ledger import OrderLedger
 from quant_trading.core.order_messages import ErrorSaid, OrderMessage
-from quant_trading.domain.errors import ConnectionLost
+from quant_trading.domain.errors import ConnectionLost, DataGap
 from quant_trading.domain.fills import Fill
 from quant_trading.domain.orders import Order, OrderState
 from quant_trading.ports import BrokerReport
@@ -105,6 +105,12 @@ class IBKRBroker(IBKRAccount):
         self._pulse = None
         super().connect()
 
+    def close(self) -> None:
+        """End the session; safe to call twice."""
+        if self._pulse is not None and not self._pulse.get_loop().is_closed():
+            self._connection.call(settled(self._pulse))
+        super().close()
+
     def accept_account(self, port: int, accounts: Sequence[str]) -> str:
         """Return the account to use and make its ledger ready: order messages follow at once."""
         account = super().accept_account(port, accounts)
@@ -141,14 +147,21 @@ class IBKRBroker(IBKRAccount):
 
         Raises:
             ConnectionLost: no session, or TWS has lost IBKR; nothing was sent then.
-            DataGap: the symbol cannot be resolved; nothing was sent.
-            PlanRefused: this order_ref was sent before.
+            DataGap: the symbol cannot be resolved, or the last portfolio had another instrument under it;
+                nothing was sent.
+            PlanRefused: this order_ref was sent before, here or in an earlier session TWS told us about.
             UsageError: quantity, price or reference is nothing TWS would take; nothing was sent.
         """
         self._check_may_send()
         placed = order_to_ibkr(order, self.account)
-        contract = contract_of(self.instruments([order.symbol])[order.symbol])
-        return self._connection.call(self._place(order, placed, contract))
+        instrument = self.instruments([order.symbol])[order.symbol]
+        held = self._held_con_ids.get(order.symbol, instrument.con_id)
+        if held != instrument.con_id:
+            raise DataGap(
+                f"{order.symbol}: the position was of conId {held}, the ticker means {instrument.con_id}; resolve the "
+                f"symbol before the portfolio is read"
+            )
+        return self._connection.call(self._place(order, placed, contract_of(instrument)))
 
     async def _place(self, order: Order, placed: IbOrder, contract: Contract) -> OrderState:
         await self.pace("message")

@@ -22,6 +22,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ib_async import CommissionReport, Contract, Execution
@@ -32,7 +33,7 @@ from quant_trading.core.account_guard import is_paper_account
 from quant_trading.core.client_ids import USER_SCRIPT_CLIENT_ID
 from quant_trading.core.error_codes import ErrorClass, classify_message
 from quant_trading.core.frame_guard import FrameGuard
-from quant_trading.core.ib_client import BoundIB, RawListener
+from quant_trading.core.ib_client import BoundIB, RawListener, settled
 from quant_trading.core.troubleshooting import (
     WELL_KNOWN_PORTS,
     Evidence,
@@ -70,10 +71,12 @@ class IBKRConnection(RawListener):
         account: the account to subscribe to; None takes IBKR_ACCOUNT, else the login's first.
         fetch: which data to ask for before the session counts as open.
         read_only: refuse to send any message that could touch an order.
-        environ: where the IBKR_* names are looked up; None is the process environment.
+        environ: where the IBKR_* names are looked up; None is the process environment and, below it,
+            the file `.env` of the current folder.
 
     Raises:
-        ConfigError: when a port or client id in the environment is no number in its range.
+        ConfigError: when a port or client id in the environment is no number in its range, or `.env` cannot
+            be read.
     """
 
     def __init__(
@@ -89,7 +92,9 @@ class IBKRConnection(RawListener):
         read_only: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        env = os.environ if environ is None else environ
+        if environ is None and None in (host, port, client_id, account):
+            environ = _environment()
+        env = environ or {}
         self.host = host or env.get("IBKR_HOST") or DEFAULT_HOST
         self.port = _number("IBKR_PAPER_PORT", port, env, DEFAULT_PAPER_PORT, 1, 65_535)
         self.client_id = _number("IBKR_CLIENT_ID", client_id, env, USER_SCRIPT_CLIENT_ID, 0, 2**31 - 1)
@@ -135,6 +140,8 @@ class IBKRConnection(RawListener):
         if not loop.is_closed():
             self.ib.call(self._drop())
         if self._own_loop is not None:
+            for task in asyncio.all_tasks(loop):  # of a script's own event handlers
+                self.ib.call(settled(task))
             self._own_loop.close()
             self._own_loop = None
 
@@ -157,7 +164,7 @@ class IBKRConnection(RawListener):
             return
         try:
             self.ib.call(self._open())
-        except DeskError:
+        except BaseException:  # an interrupt too: nothing of the attempt may stay behind
             self.disconnect_from_tws()
             raise
         self.on_connection_established()
@@ -459,6 +466,15 @@ class IBKRConnection(RawListener):
 
     def on_commission(self, report: CommissionReport) -> None:
         """See one commissionReport message; nothing by default."""
+
+
+def _environment() -> dict[str, str]:
+    """Return the process environment above the values of `.env` in the current folder."""
+    # Imported here: who names everything needs no settings library.
+    from quant_trading.settings.env_files import read_env_file
+
+    given = {name: value for name, value in os.environ.items() if value}
+    return {name: found.value for name, found in read_env_file(Path(".env"), ".env").items()} | given
 
 
 async def _awaited(request: Callable[[], Awaitable[_T]]) -> _T:

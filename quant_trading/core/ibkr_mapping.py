@@ -6,6 +6,7 @@ them may reach a calculation, so every number from the wire goes through `number
 """
 
 import math
+from calendar import monthrange
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +18,6 @@ from ib_async import (
     Contract,
     ContractDetails,
     Execution,
-    PortfolioItem,
 )
 from ib_async import Order as IbOrder
 from ib_async import OrderState as IbOrderState
@@ -29,16 +29,15 @@ from quant_trading.core.order_messages import (
     OpenOrderSaid,
     StatusSaid,
 )
+from quant_trading.domain.bar_sizes import BarSize, parse_bar_size
 from quant_trading.domain.bars import BarColumns
 from quant_trading.domain.errors import DataGap, ProtocolError, UsageError
 from quant_trading.domain.instruments import Instrument
 from quant_trading.domain.orders import Order, OrderType, Side
-from quant_trading.refdata.sessions import Session, SessionRangeError, exchange_date, session_on
+from quant_trading.refdata.sessions import Session, SessionRangeError, at, exchange_date, session_on, sessions_between
 
 __all__ = [
-    "BAR_SECONDS",
     "bar_columns",
-    "bar_seconds",
     "completed_said",
     "contract_of",
     "commission_said",
@@ -54,16 +53,11 @@ __all__ = [
     "status_said",
 ]
 
-BAR_SECONDS: dict[str, int] = {
-    "1 secs": 1, "5 secs": 5, "10 secs": 10, "15 secs": 15, "30 secs": 30,
-    "1 min": 60, "2 mins": 120, "3 mins": 180, "5 mins": 300, "10 mins": 600, "15 mins": 900, "20 mins": 1200,
-    "30 mins": 1800, "1 hour": 3600, "2 hours": 7200, "3 hours": 10800, "4 hours": 14400, "8 hours": 28800,
-    "1 day": 86_400, "1 week": 604_800, "1 month": 2_592_000,
-}  # fmt: skip
-
 _LARGEST_COUNT = 1e15  # beyond it a double no longer counts single shares; nothing real is there
 _UNSET_INT = 2**31 - 1
+_DAY, _WEEK = parse_bar_size("1 day"), parse_bar_size("1W")
 _SECOND_NS = 1_000_000_000
+_HOUR_SECONDS = 3600
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IBKR_SIDE = {"BOT": Side.BUY, "SLD": Side.SELL, "BUY": Side.BUY, "SELL": Side.SELL, "SSHORT": Side.SELL}
 _ORDER_WORD = {OrderType.MARKET: "MKT", OrderType.LIMIT: "LMT"}
@@ -243,45 +237,28 @@ def commission_said(report: CommissionReport) -> CommissionSaid:
     return CommissionSaid(report.execId, number(report.commission), report.currency, number(report.realizedPNL))
 
 
-def position_marks(item: PortfolioItem) -> tuple[Decimal | None, Decimal | None]:
-    """Return market price and unrealized profit of one portfolio line, None where IBKR gave none."""
-    return price(item.marketPrice), number(item.unrealizedPNL)
-
-
 # Bars.
 
 
-def bar_seconds(bar_size: str) -> int:
-    """Return the nominal length of `bar_size` in seconds.
-
-    Raises:
-        UsageError: when IBKR has no such size, with the list of those it has.
-    """
-    seconds = BAR_SECONDS.get(bar_size)
-    if seconds is None:
-        raise UsageError(f"bar size {bar_size!r} is not one of IBKR's: {', '.join(BAR_SECONDS)}")
-    return seconds
-
-
-def bar_columns(symbol: str, bar_size: str, bars: Sequence[BarData]) -> BarColumns:
+def bar_columns(symbol: str, size: BarSize, bars: Sequence[BarData]) -> BarColumns:
     """Return the bars IBKR sent for one symbol, stamped with their start and explicit end.
 
-    A day's bar spans its session. An intraday bar ends one size after its start, at the next bar's
-    start, or at the close of its session, whichever comes first: IBKR's hourly bars run
-    09:30-10:00, 10:00-11:00, and the last bar of a half day is cut short.
+    A day's bar spans its session; a week's or month's, which TWS dates by its last session so far, spans
+    all sessions of the period: it is complete when the last of them has closed. An intraday bar ends one
+    size after its start, at the next bar's start, or at the close of its session, whichever comes first:
+    IBKR's hourly bars run 09:30-10:00, 10:00-11:00, and the last bar of a half day is cut short.
 
     Raises:
         DataGap: when a bar lies outside the sessions, out of order, or has a price that is none.
     """
     if not bars:
         raise DataGap(f"{symbol}: no bars")
-    seconds = bar_seconds(bar_size)
-    spans = _daily_spans(symbol, seconds, bars) if seconds >= 86_400 else _intraday_spans(symbol, seconds, bars)
+    spans = _intraday_spans(symbol, size.seconds, bars) if size.is_intraday else _calendar_spans(symbol, size, bars)
     start_ns = np.array([start for start, _ in spans], dtype=np.int64)
     end_ns = np.array([end for _, end in spans], dtype=np.int64)
     if not bool(np.all(np.diff(start_ns) > 0)):
-        at = int(np.argmin(np.diff(start_ns) > 0)) + 1
-        raise DataGap(f"{symbol}: bar {bars[at].date} comes after {bars[at - 1].date}; bars must rise in time")
+        row = int(np.argmin(np.diff(start_ns) > 0)) + 1
+        raise DataGap(f"{symbol}: bar {bars[row].date} comes after {bars[row - 1].date}; bars must rise in time")
     prices = np.array([(bar.open, bar.high, bar.low, bar.close) for bar in bars], dtype=np.float64)
     good = np.isfinite(prices) & (prices > 0.0) & (prices < _LARGEST_COUNT)
     if not bool(good.all()):
@@ -294,27 +271,32 @@ def bar_columns(symbol: str, bar_size: str, bars: Sequence[BarData]) -> BarColum
     return BarColumns(start_ns, end_ns, columns[0], columns[1], columns[2], columns[3], volume)
 
 
-def _daily_spans(symbol: str, seconds: int, bars: Sequence[BarData]) -> list[tuple[int, int]]:
+def _calendar_spans(symbol: str, size: BarSize, bars: Sequence[BarData]) -> list[tuple[int, int]]:
     spans = []
     for bar in bars:
         day = bar.date.date() if isinstance(bar.date, datetime) else bar.date
-        if seconds == 86_400:
-            session = _session(symbol, day)
+        session = _session_or_none(symbol, day)
+        if size != _DAY:
+            spans.append(_period_span(symbol, day, is_week=size == _WEEK))
+        elif session is not None:
             spans.append((session.open_ns, session.close_ns))
         else:
-            spans.append(_period_span(symbol, day, weekly=seconds == BAR_SECONDS["1 week"]))
+            raise DataGap(f"{symbol}: bar {day} is on a day without a session; the exchange was closed")
     return spans
 
 
-def _period_span(symbol: str, day: date, *, weekly: bool) -> tuple[int, int]:
-    """Return the span from the first session of the week or month of `day` to its last one up to `day`."""
-    first = day - timedelta(days=day.weekday()) if weekly else day.replace(day=1)
-    sessions = []
-    while first <= day:
-        session = _session_or_none(symbol, first)
-        if session is not None:
-            sessions.append(session)
-        first += timedelta(days=1)
+def _period_span(symbol: str, day: date, *, is_week: bool) -> tuple[int, int]:
+    """Return the span from the open of the first session of the week or month of `day` to the last one's close."""
+    if is_week:
+        first = day - timedelta(days=day.weekday())
+        last = first + timedelta(days=6)
+    else:
+        first = day.replace(day=1)
+        last = day.replace(day=monthrange(day.year, day.month)[1])
+    try:
+        sessions = sessions_between(first, last)
+    except SessionRangeError as error:
+        raise DataGap(f"{symbol}: {error}") from None
     if not sessions:
         raise DataGap(f"{symbol}: bar {day} covers no session of the exchange")
     return sessions[0].open_ns, sessions[-1].close_ns
@@ -325,12 +307,15 @@ def _intraday_spans(symbol: str, seconds: int, bars: Sequence[BarData]) -> list[
     following = [*starts[1:], 2**63 - 1]
     spans = []
     for start, next_start in zip(starts, following, strict=True):
-        end = start + seconds * _SECOND_NS
-        if seconds == 3600:
-            end -= end % (3600 * _SECOND_NS)  # hours are whole hours: the first one of a session is half an hour
+        session = _session_or_none(symbol, exchange_date(start))
+        size_ns = seconds * _SECOND_NS
+        end = start + size_ns
+        if seconds >= _HOUR_SECONDS:
+            # Hours are those of the clock on the exchange's wall: the first one of a session is half an hour.
+            midnight = at(exchange_date(start), "00:00")
+            end -= (end - midnight) % size_ns
         if start < next_start < end:
             end = next_start
-        session = _session_or_none(symbol, exchange_date(start))
         if session is not None and start < session.close_ns < end:
             end = session.close_ns
         spans.append((start, end))
@@ -344,13 +329,6 @@ def _moment_ns(symbol: str, stamp: date | datetime) -> int:
         )
     since = stamp.astimezone(UTC) - _EPOCH
     return (since.days * 86_400 + since.seconds) * _SECOND_NS
-
-
-def _session(symbol: str, day: date) -> Session:
-    session = _session_or_none(symbol, day)
-    if session is None:
-        raise DataGap(f"{symbol}: bar {day} is on a day without a session; the exchange was closed")
-    return session
 
 
 def _session_or_none(symbol: str, day: date) -> Session | None:

@@ -112,10 +112,16 @@ class OrderLedger:
         """Enter an order as its message is about to leave; return SUBMITTING.
 
         Raises:
-            PlanRefused: when this `order_ref` was sent before, whatever became of it.
+            PlanRefused: when this `order_ref` was sent before, here or by an earlier session that the
+                broker told us about, whatever became of it.
         """
         if order.order_ref in self._entries:
             raise PlanRefused(f"order {order.order_ref} was sent before; one identity is sent once, use a new attempt")
+        if order.order_ref in self.seen_refs:
+            raise PlanRefused(
+                f"order {order.order_ref} is known to TWS from an earlier session; look at it in TWS, then use a new "
+                f"attempt"
+            )
         state = apply_event(OrderState(order), OrderEvent.SENT)
         self._entries[order.order_ref] = _Entry(live=state, shown=state, order_id=order_id)
         self._by_order_id[order_id] = order.order_ref

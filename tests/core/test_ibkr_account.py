@@ -41,6 +41,44 @@ def test_unknown_symbols_are_all_named() -> None:
         account.instruments(["NOSUCH1", "AAPL", "NOSUCH2"])
 
 
+@pytest.mark.expects_client_errors
+def test_missing_symbols_are_left_out_on_request_with_a_warning_each(caplog: pytest.LogCaptureFixture) -> None:
+    with open_account(simulator()) as account:
+        found = account.instruments(["NOSUCH1", "SPY", "A;B", "AAPL"], skip_missing=True)
+        assert account.instruments(["NOSUCH1"], skip_missing=True) == {}
+    assert list(found) == ["SPY", "AAPL"]
+    said = [r.getMessage() for r in caplog.records if r.name == "quant_trading.core.ibkr_account"]
+    assert [text.partition(":")[0] for text in said] == ["skipped"] * 3
+    assert "NOSUCH1: unknown" in said[0]
+    assert "'A;B' is not a ticker" in said[1]
+
+
+def test_the_currency_of_an_instrument_is_what_tws_says() -> None:
+    peer = Meddler(simulator())
+
+    def edit(fields: Fields) -> list[Fields]:
+        return [tuple("USD " if f == "USD" else f for f in fields)] if fields[0] == "10" else [fields]
+
+    assert _currency_of(simulator()) == "USD"
+    peer.edit = edit
+    with pytest.raises(DataGap, match="unknown to IBKR as a US stock"):  # another currency is another instrument
+        _currency_of(peer)
+
+
+def _currency_of(peer: object) -> str:
+    with open_account(peer) as account:
+        return account.instruments(["AAPL"])["AAPL"].currency
+
+
+@pytest.mark.parametrize("year", [1985, 2031, 2099])
+def test_a_tws_whose_clock_is_outside_the_calendar_is_a_gap(year: int) -> None:
+    peer = Meddler(simulator())
+    seconds = int(datetime(year, 6, 3, 15, tzinfo=UTC).timestamp())
+    peer.edit = lambda fields: [(*fields[:2], str(seconds))] if fields[0] == "49" else [fields]
+    with open_account(peer) as account, pytest.raises(DataGap, match=rf"TWS says it is {year}-06-03 .*outside the"):
+        account.now()
+
+
 @pytest.mark.parametrize("symbol", ["", "A;B", "A\0B", "=cmd", "X" * 30])
 def test_what_is_no_ticker_is_not_sent(symbol: str) -> None:
     market = simulator()

@@ -188,6 +188,22 @@ def test_one_identity_is_sent_once() -> None:
     assert market.counters["placeOrder"] == 1
 
 
+@pytest.mark.parametrize("limit", ["100.00", None], ids=["open", "filled"])
+def test_an_order_of_an_earlier_session_is_not_sent_again(limit: str | None) -> None:
+    market = simulator()
+    with open_broker(market) as (broker, _):
+        broker.place(an_order(limit=limit))
+        until_quiet(broker)
+    with open_broker(market) as (broker, _):
+        assert broker.seen_refs == {"r1"}
+        assert broker.undecodable_frames == 0
+        with pytest.raises(PlanRefused, match="order r1 is known to TWS from an earlier session"):
+            broker.place(an_order(limit=limit))
+        assert broker.orders == {}
+        broker.place(an_order("r2"))
+    assert market.counters["placeOrder"] == 2
+
+
 @pytest.mark.parametrize("order", [an_order(quantity=0), an_order(limit="-1"), an_order(ref="x" * 40)])
 def test_what_tws_would_not_take_is_not_sent(order: Order) -> None:
     market = simulator()

@@ -102,6 +102,24 @@ def test_a_setting_that_is_no_number_is_named(name: str, value: str) -> None:
         IBKRConnection(environ={name: value})
 
 
+def test_a_env_file_in_the_current_folder_stands_below_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("IBKR_HOST", "IBKR_PAPER_PORT", "IBKR_CLIENT_ID", "IBKR_ACCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IBKR_CLIENT_ID", "")  # empty counts as not set
+    monkeypatch.setenv("IBKR_HOST", "10.0.0.9")
+    (tmp_path / ".env").write_text("IBKR_HOST=10.0.0.5\nIBKR_PAPER_PORT=4002 # Gateway\nIBKR_CLIENT_ID='31'\n")
+    taken = IBKRConnection()
+    assert (taken.host, taken.port, taken.client_id) == ("10.0.0.9", 4002, 31)
+    assert IBKRConnection(7, "127.0.0.1", 5000).client_id == 7
+    assert IBKRConnection(environ={}).port == 7497  # who names the environment gets no other
+    (tmp_path / ".env").write_text("IBKR_PAPER_PORT\n")
+    with pytest.raises(ConfigError, match=r"\.env: line 1 is not NAME=value"):
+        IBKRConnection()
+
+
 # Failing.
 
 

@@ -12,6 +12,7 @@ from ib_async import Order as IbOrder
 from ib_async import OrderState as IbOrderState
 
 from quant_trading.core import ibkr_mapping as mapping
+from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.errors import DataGap, ProtocolError, UsageError
 from quant_trading.domain.instruments import Instrument
 from quant_trading.domain.orders import Order, OrderType, Side
@@ -138,24 +139,41 @@ def _bar(stamp: date | datetime, close: float = 10.0, volume: float = 5.0) -> Ba
 
 
 def test_a_daily_bar_spans_its_session() -> None:
-    columns = mapping.bar_columns("A", "1 day", [_bar(date(2024, 1, 5)), _bar(date(2024, 7, 3))])
+    columns = mapping.bar_columns("A", parse_bar_size("1 day"), [_bar(date(2024, 1, 5)), _bar(date(2024, 7, 3))])
     assert columns.start_ns.tolist() == [_ns(2024, 1, 5, 14, 30), _ns(2024, 7, 3, 13, 30)]
     assert columns.end_ns.tolist() == [_ns(2024, 1, 5, 21, 0), _ns(2024, 7, 3, 17, 0)]  # 3 July closes at 13:00
 
 
 def test_a_daily_bar_on_a_holiday_is_a_gap() -> None:
     with pytest.raises(DataGap, match="2024-07-04 is on a day without a session"):
-        mapping.bar_columns("A", "1 day", [_bar(date(2024, 7, 4))])
+        mapping.bar_columns("A", parse_bar_size("1 day"), [_bar(date(2024, 7, 4))])
 
 
-def test_a_weekly_bar_spans_the_sessions_up_to_its_stamp() -> None:
-    columns = mapping.bar_columns("A", "1 week", [_bar(date(2024, 7, 5))])
+@pytest.mark.parametrize("stamp", [date(2024, 7, 1), date(2024, 7, 3), date(2024, 7, 5)])
+def test_a_weekly_bar_spans_its_sessions_also_while_the_week_runs(stamp: date) -> None:
+    columns = mapping.bar_columns("A", parse_bar_size("1W"), [_bar(stamp)])
     assert (columns.start_ns[0], columns.end_ns[0]) == (_ns(2024, 7, 1, 13, 30), _ns(2024, 7, 5, 20, 0))
+
+
+def test_a_monthly_bar_spans_its_sessions_across_a_clock_change() -> None:
+    columns = mapping.bar_columns("A", parse_bar_size("1M"), [_bar(date(2024, 11, 12))])
+    # Friday 1 November opens in summer time, Friday 29 November closes at 13:00 in winter time
+    assert (columns.start_ns[0], columns.end_ns[0]) == (_ns(2024, 11, 1, 13, 30), _ns(2024, 11, 29, 18, 0))
+
+
+def test_a_week_whose_friday_is_a_holiday_ends_on_thursday() -> None:
+    columns = mapping.bar_columns("A", parse_bar_size("1W"), [_bar(date(2024, 3, 28))])  # Good Friday is the 29th
+    assert columns.end_ns[0] == _ns(2024, 3, 28, 20, 0)
+
+
+def test_two_stamps_of_one_month_are_a_gap() -> None:
+    with pytest.raises(DataGap, match="2024-11-12 comes after 2024-11-08"):
+        mapping.bar_columns("A", parse_bar_size("1M"), [_bar(date(2024, 11, 8)), _bar(date(2024, 11, 12))])
 
 
 def test_an_intraday_bar_ends_one_size_later_or_at_the_close() -> None:
     times = [datetime(2024, 7, 3, 16, 50, tzinfo=UTC), datetime(2024, 7, 3, 16, 55, tzinfo=UTC)]
-    columns = mapping.bar_columns("A", "10 mins", [_bar(times[0]), _bar(times[1])])
+    columns = mapping.bar_columns("A", parse_bar_size("10 mins"), [_bar(times[0]), _bar(times[1])])
     assert columns.start_ns.tolist() == [_ns(2024, 7, 3, 16, 50), _ns(2024, 7, 3, 16, 55)]
     # the first is cut by the next bar's start, the last by the half day's close at 13:00 New York
     assert columns.end_ns.tolist() == [_ns(2024, 7, 3, 16, 55), _ns(2024, 7, 3, 17, 0)]
@@ -163,46 +181,52 @@ def test_an_intraday_bar_ends_one_size_later_or_at_the_close() -> None:
 
 def test_hourly_bars_end_on_whole_hours() -> None:
     times = [datetime(2024, 1, 5, 14, 30, tzinfo=UTC), datetime(2024, 1, 5, 15, 0, tzinfo=UTC)]
-    columns = mapping.bar_columns("A", "1 hour", [_bar(times[0]), _bar(times[1])])
+    columns = mapping.bar_columns("A", parse_bar_size("1 hour"), [_bar(times[0]), _bar(times[1])])
     assert columns.end_ns.tolist() == [_ns(2024, 1, 5, 15, 0), _ns(2024, 1, 5, 16, 0)]
 
 
-def test_an_hourly_bar_alone_ends_on_the_hour_too() -> None:
-    columns = mapping.bar_columns("A", "1 hour", [_bar(datetime(2024, 1, 5, 14, 30, tzinfo=UTC))])
-    assert columns.end_ns.tolist() == [_ns(2024, 1, 5, 15, 0)]
+@pytest.mark.parametrize(("size", "hour"), [("1 hour", 15), ("2 hours", 15), ("4 hours", 17), ("8 hours", 21)])
+def test_a_bar_of_hours_alone_ends_where_the_wall_clock_has_its_next_one(size: str, hour: int) -> None:
+    # 09:30 New York: hours end at 10:00, two hours at 10:00, four at 12:00, eight at 16:00
+    columns = mapping.bar_columns("A", parse_bar_size(size), [_bar(datetime(2024, 1, 5, 14, 30, tzinfo=UTC))])
+    assert columns.end_ns.tolist() == [_ns(2024, 1, 5, hour, 0)]
 
 
 @pytest.mark.parametrize("close", [-1.0, 0.0, UNSET, math.nan, math.inf])
 def test_a_bar_without_a_price_is_a_gap_that_names_it(close: float) -> None:
     with pytest.raises(DataGap, match="A: bar 2024-01-05"):
-        mapping.bar_columns("A", "1 day", [_bar(date(2024, 1, 4)), _bar(date(2024, 1, 5), close)])
+        mapping.bar_columns("A", parse_bar_size("1 day"), [_bar(date(2024, 1, 4)), _bar(date(2024, 1, 5), close)])
 
 
 def test_bars_out_of_order_are_a_gap() -> None:
     with pytest.raises(DataGap, match="2024-01-04 comes after 2024-01-05"):
-        mapping.bar_columns("A", "1 day", [_bar(date(2024, 1, 5)), _bar(date(2024, 1, 4))])
+        mapping.bar_columns("A", parse_bar_size("1 day"), [_bar(date(2024, 1, 5)), _bar(date(2024, 1, 4))])
 
 
 def test_no_volume_is_nan() -> None:
-    columns = mapping.bar_columns("A", "1 day", [_bar(date(2024, 1, 5), volume=-1.0)])
+    columns = mapping.bar_columns("A", parse_bar_size("1 day"), [_bar(date(2024, 1, 5), volume=-1.0)])
     assert math.isnan(columns.volume[0])
 
 
 def test_no_bars_are_a_gap() -> None:
     with pytest.raises(DataGap, match="A: no bars"):
-        mapping.bar_columns("A", "1 day", [])
+        mapping.bar_columns("A", parse_bar_size("1 day"), [])
 
 
-def test_a_day_outside_the_calendar_is_a_gap() -> None:
-    with pytest.raises(DataGap, match="outside the table"):
-        mapping.bar_columns("A", "1 day", [_bar(date(1950, 1, 5))])
+@pytest.mark.parametrize("size", ["1 day", "1W", "1M"])
+@pytest.mark.parametrize("day", [date(1950, 1, 5), date(2099, 1, 5), date.max])
+def test_a_day_outside_the_calendar_is_a_gap(size: str, day: date) -> None:
+    with pytest.raises(DataGap, match=r"A: .* is outside the table"):
+        mapping.bar_columns("A", parse_bar_size(size), [_bar(day)])
+
+
+@pytest.mark.parametrize("size", ["5 mins", "1 hour"])
+@pytest.mark.parametrize("year", [1, 1950, 2099, 9999])
+def test_a_moment_outside_the_calendar_is_a_gap(size: str, year: int) -> None:
+    with pytest.raises(DataGap, match=r"A: .* is outside the table"):
+        mapping.bar_columns("A", parse_bar_size(size), [_bar(datetime(year, 12, 30, 15, tzinfo=UTC))])
 
 
 def test_an_intraday_bar_without_a_zone_is_a_gap() -> None:
     with pytest.raises(DataGap, match="epoch seconds"):
-        mapping.bar_columns("A", "5 mins", [_bar(datetime(2024, 1, 5, 14, 30))])  # noqa: DTZ001 - the fault
-
-
-def test_an_unknown_bar_size_lists_those_that_exist() -> None:
-    with pytest.raises(UsageError, match=r"'7 mins'.*5 mins"):
-        mapping.bar_seconds("7 mins")
+        mapping.bar_columns("A", parse_bar_size("5 mins"), [_bar(datetime(2024, 1, 5, 14, 30))])  # noqa: DTZ001 - the fault
