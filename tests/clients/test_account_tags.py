@@ -33,7 +33,7 @@ def currencies(market: Simulator, version: int) -> dict[str, dict[str, set[str]]
     assert answer[-1].name == "accountSummaryEnd"
     for row in answer[:-1]:
         values: dict[str, Any] = row.values
-        assert Decimal(values["value"]).is_finite() or values["tag"] == "AccountType"
+        assert values["tag"] == "AccountType" or Decimal(values["value"]).is_finite()
         found[values["account"]][values["tag"]].add(values["currency"])
     return found
 
