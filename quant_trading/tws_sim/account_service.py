@@ -10,7 +10,7 @@ from quant_trading.tws_sim.account_values import (
     ledger_values,
     summary_values,
 )
-from quant_trading.tws_sim.accounts import Ledger, Position, daily_pnl_of
+from quant_trading.tws_sim.accounts import Ledger, Position, daily_pnl_of, multiplier_of
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.connection import Session
 from quant_trading.tws_sim.contracts import contract_values
@@ -96,15 +96,25 @@ class AccountService:
             return list(self._config.accounts)
         return [self._account_named(name, request)]
 
+    def _refuse_model(self, request: Message) -> str:
+        """Return the model code, which must be empty: there are no models here (assumed words)."""
+        model = request.text("modelCode")
+        if model:
+            raise RequestRefused(321, tag=request.name, cause=f"Invalid model code '{model}'.")
+        return model
+
     # Values
 
     def _previous_equity(self, ledger: Ledger) -> Decimal:
-        equity = ledger.equity(self._exchange.mark)
-        return equity - ledger.daily_pnl(self._exchange.mark, self._exchange.reference_mark)
+        exchange = self._exchange
+        equity = ledger.equity(exchange.mark, exchange.rate)
+        return equity - ledger.daily_pnl(exchange.mark, exchange.reference_mark, exchange.rate)
 
     def _values(self, account: str) -> list[AccountValue]:
         ledger = self._exchange.ledger(account)
-        return account_values(ledger, self._exchange.mark, self._previous_equity(ledger), self._config.margin_rate)
+        exchange = self._exchange
+        previous, margins = self._previous_equity(ledger), exchange.margins(account)
+        return account_values(ledger, exchange.mark, previous, margins, exchange.rate)
 
     def _account_updates(self, session: Session, request: Message) -> None:
         if not request.flag("subscribe"):
@@ -137,21 +147,22 @@ class AccountService:
 
     def _portfolio_row(self, account: str, held: Position) -> Values:
         price = self._exchange.mark(held.contract)
-        price = held.average_cost if price is None else price
+        price = held.average_cost / multiplier_of(held.contract) if price is None else price
+        value = held.value(self._exchange.mark)
         return {
             **contract_values(held.contract),
             "position": held.quantity,
             "marketPrice": price,
-            "marketValue": held.quantity * price,
+            "marketValue": value,
             "averageCost": round(held.average_cost, 8),
-            "unrealizedPNL": round(held.quantity * price - held.cost, 8),
+            "unrealizedPNL": round(value - held.cost, 8),
             "realizedPNL": round(held.realized_today, 8),
             "account": account,
         }
 
     def _account_updates_multi(self, session: Session, request: Message) -> None:
         accounts = self._accounts_named(request.text("account"), request.name)
-        req_id, model = request.integer("reqId"), request.text("modelCode")
+        req_id, model = request.integer("reqId"), self._refuse_model(request)
         is_ledger_only = request.flag("ledgerAndNLV")
         sent: dict[tuple[str, str, str], str] = {}
 
@@ -173,7 +184,7 @@ class AccountService:
 
     def _ledger_and_nlv(self, account: str) -> list[AccountValue]:
         return [value for value in self._values(account) if value.key == "NetLiquidation"] + ledger_values(
-            self._exchange.ledger(account), self._exchange.mark
+            self._exchange.ledger(account), self._exchange.mark, self._exchange.rate
         )
 
     def _summary(self, session: Session, request: Message) -> None:
@@ -203,15 +214,15 @@ class AccountService:
         session.send("accountSummaryEnd", reqId=req_id)
 
     def _summary_of(self, account: str, tags: set[str]) -> list[AccountValue]:
-        ledger = self._exchange.ledger(account)
+        ledger, exchange = self._exchange.ledger(account), self._exchange
         previous = self._previous_equity(ledger)
-        values = summary_values(ledger, self._exchange.mark, previous, self._config.margin_rate)
+        values = summary_values(ledger, exchange.mark, previous, exchange.margins(account), exchange.rate)
         wanted = [value for value in values if value.key in tags]
         for tag in sorted(tags):
             name, _, currency = tag.partition(":")
             if name == LEDGER_TAG:
-                currencies = {"": ("BASE",), "ALL": ("BASE", "USD")}.get(currency, (currency,))
-                wanted += [v for v in ledger_values(ledger, self._exchange.mark) if v.currency in currencies]
+                rows = ledger_values(ledger, exchange.mark, exchange.rate)
+                wanted += [v for v in rows if currency == "ALL" or v.currency == (currency or "BASE")]
         return wanted
 
     # Positions
@@ -226,7 +237,7 @@ class AccountService:
 
     def _positions_multi(self, session: Session, request: Message) -> None:
         accounts = self._accounts_named(request.text("account"), request.name)
-        req_id, model = request.integer("reqId"), request.text("modelCode")
+        req_id, model = request.integer("reqId"), self._refuse_model(request)
 
         def send(account: str, held: Position) -> None:
             if account in accounts:
@@ -251,6 +262,7 @@ class AccountService:
     # Profit
 
     def _pnl(self, session: Session, request: Message) -> None:
+        self._refuse_model(request)
         account = self._account_named(request.text("account"), request.name)
         req_id = request.integer("reqId")
         exchange = self._exchange
@@ -260,15 +272,16 @@ class AccountService:
             session.send(
                 "pnl",
                 reqId=req_id,
-                daily=round(ledger.daily_pnl(exchange.mark, exchange.reference_mark), 8),
-                unrealized=round(ledger.unrealized(exchange.mark), 8),
-                realized=round(ledger.realized_today(), 8),
+                daily=round(ledger.daily_pnl(exchange.mark, exchange.reference_mark, exchange.rate), 8),
+                unrealized=round(ledger.unrealized(exchange.mark, exchange.rate), 8),
+                realized=round(ledger.realized_today(exchange.rate), 8),
             )
 
         self._streams.start(session, _PNL, req_id, self._config.stream_interval_ns, send)
         send()
 
     def _pnl_single(self, session: Session, request: Message) -> None:
+        self._refuse_model(request)
         account = self._account_named(request.text("account"), request.name)
         req_id, con_id = request.integer("reqId"), request.integer("conId")
         exchange = self._exchange

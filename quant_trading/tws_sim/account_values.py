@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from quant_trading.tws_sim.accounts import Ledger, Mark
+from quant_trading.tws_sim.accounts import Ledger, Mark, Rate, one_to_one
+from quant_trading.tws_sim.margin import Margins
 
 __all__ = ["LEDGER_TAG", "AccountValue", "account_values", "ledger_values", "money", "summary_values"]
 
-CURRENCY = "USD"
 LEDGER_TAG = "$LEDGER"
 _CENT = Decimal("0.01")
-_ZERO = Decimal(0)
+_ZERO, _ONE = Decimal(0), Decimal(1)
+_WORTH_BY_TYPE = {
+    "STK": "StockMarketValue", "OPT": "OptionMarketValue", "FUT": "FutureMarketValue", "FOP": "FutureOptionValue",
+    "BOND": "CorporateBondsValue", "FUND": "FundValue", "CRYPTO": "Cryptocurrency", "WAR": "WarrantValue",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class AccountValue:
 
     key: str
     value: str
-    currency: str = CURRENCY
+    currency: str = "USD"
 
 
 def money(amount: Decimal) -> str:
@@ -27,43 +31,47 @@ def money(amount: Decimal) -> str:
     return str(amount.quantize(_CENT, rounding=ROUND_HALF_EVEN))
 
 
-def summary_values(ledger: Ledger, mark: Mark, previous_equity: Decimal, margin_rate: Decimal) -> list[AccountValue]:
+def summary_values(
+    ledger: Ledger, mark: Mark, previous_equity: Decimal, margins: Margins, rate: Rate = one_to_one
+) -> list[AccountValue]:
     """Return every summary tag of the account, alphabetically, as TWS sends them (reported).
+
+    All amounts are in the base currency, and only in it: a client that meets two currencies for one tag takes
+    the account for unusable (measured).
 
     Args:
         previous_equity: equity at the close before the running day.
-        margin_rate: initial and maintenance margin as a share of position value.
     """
-    equity = ledger.equity(mark)
-    gross = ledger.gross_value(mark)
-    margin = gross * margin_rate
-    available = equity - margin
+    equity = ledger.equity(mark, rate)
+    gross = ledger.gross_value(mark, rate)
+    cash = ledger.total_cash(rate)
+    available, excess = equity - margins.initial, equity - margins.maintenance
     amounts = {
         "AccruedCash": _ZERO,
         "AvailableFunds": available,
-        "BuyingPower": max(_ZERO, available / margin_rate) if margin_rate else max(_ZERO, available),
+        "BuyingPower": max(_ZERO, available * margins.leverage),
         "EquityWithLoanValue": equity,
-        "ExcessLiquidity": available,
+        "ExcessLiquidity": excess,
         "FullAvailableFunds": available,
-        "FullExcessLiquidity": available,
-        "FullInitMarginReq": margin,
-        "FullMaintMarginReq": margin,
+        "FullExcessLiquidity": excess,
+        "FullInitMarginReq": margins.initial,
+        "FullMaintMarginReq": margins.maintenance,
         "GrossPositionValue": gross,
-        "InitMarginReq": margin,
+        "InitMarginReq": margins.initial,
         "LookAheadAvailableFunds": available,
-        "LookAheadExcessLiquidity": available,
-        "LookAheadInitMarginReq": margin,
-        "LookAheadMaintMarginReq": margin,
-        "MaintMarginReq": margin,
+        "LookAheadExcessLiquidity": excess,
+        "LookAheadInitMarginReq": margins.initial,
+        "LookAheadMaintMarginReq": margins.maintenance,
+        "MaintMarginReq": margins.maintenance,
         "NetLiquidation": equity,
         "PreviousDayEquityWithLoanValue": previous_equity,
         "RegTEquity": equity,
         "RegTMargin": gross / 2,
         "SMA": equity - gross / 2,
-        "SettledCash": ledger.cash,
-        "TotalCashValue": ledger.cash,
+        "SettledCash": cash,
+        "TotalCashValue": cash,
     }
-    cushion = available / equity if equity > 0 else _ZERO
+    cushion = excess / equity if equity > 0 else _ZERO
     plain = {
         "AccountType": "INDIVIDUAL",
         "Cushion": f"{cushion:.6f}",
@@ -72,31 +80,55 @@ def summary_values(ledger: Ledger, mark: Mark, previous_equity: Decimal, margin_
         "Leverage": f"{gross / equity if equity > 0 else _ZERO:.2f}",
         "LookAheadNextChange": "0",
     }
-    values = [AccountValue(tag, money(amount)) for tag, amount in amounts.items()]
+    values = [AccountValue(tag, money(amount), ledger.base) for tag, amount in amounts.items()]
     values += [AccountValue(tag, value, "") for tag, value in plain.items()]
     return sorted(values, key=lambda value: value.key)
 
 
-def ledger_values(ledger: Ledger, mark: Mark) -> list[AccountValue]:
-    """Return the cash ledger, once for the base currency and once for USD, which are the same here."""
-    amounts = {
-        "AccruedCash": _ZERO,
-        "CashBalance": ledger.cash,
-        "NetLiquidationByCurrency": ledger.equity(mark),
-        "RealizedPnL": ledger.realized_today(),
-        "StockMarketValue": ledger.position_value(mark),
-        "TotalCashBalance": ledger.cash,
-        "UnrealizedPnL": ledger.unrealized(mark),
-    }
-    values = []
-    for currency in ("BASE", CURRENCY):
-        values += [AccountValue(key, money(amount), currency) for key, amount in amounts.items()]
-        values.append(AccountValue("Currency", currency, currency))
-        values.append(AccountValue("ExchangeRate", "1.00", currency))
+def ledger_values(ledger: Ledger, mark: Mark, rate: Rate = one_to_one) -> list[AccountValue]:
+    """Return the cash ledger: once for everything in the base currency ("BASE"), once for each currency."""
+    values = _ledger_of(ledger, mark, "BASE", None, rate)
+    for currency in ledger.currencies():
+        values += _ledger_of(ledger, mark, currency, currency, rate)
     return values
 
 
-def account_values(ledger: Ledger, mark: Mark, previous_equity: Decimal, margin_rate: Decimal) -> list[AccountValue]:
+def _ledger_of(ledger: Ledger, mark: Mark, name: str, currency: str | None, rate: Rate) -> list[AccountValue]:
+    """Return the ledger of one currency in that currency, or of all (None) in the base currency."""
+    cash, exchange_rate = (ledger.total_cash(rate), _ONE)
+    if currency is not None:
+        cash, exchange_rate = ledger.cash_in(currency), rate(currency)
+    worth = dict.fromkeys(_WORTH_BY_TYPE.values(), _ZERO)
+    unrealized = realized = equity = _ZERO
+    for held in ledger.held_in(currency):
+        factor = rate(held.contract.currency) if currency is None else _ONE
+        realized += held.realized_today * factor
+        if held.is_virtual:
+            continue
+        value = held.value(mark) * factor
+        unrealized += value - held.cost * factor
+        equity += held.equity(mark) * factor
+        key = _WORTH_BY_TYPE.get(held.contract.sec_type, "StockMarketValue")
+        worth[key] += value
+    amounts = {
+        "AccruedCash": _ZERO,
+        "CashBalance": cash,
+        **worth,
+        "NetLiquidationByCurrency": cash + equity,
+        "RealizedPnL": realized,
+        "TotalCashBalance": cash,
+        "UnrealizedPnL": unrealized,
+    }
+    values = [AccountValue(key, money(amount), name) for key, amount in sorted(amounts.items())]
+    values.append(AccountValue("Currency", name, name))
+    rate_text = f"{exchange_rate:.2f}" if exchange_rate == _ONE else f"{exchange_rate:.7f}"
+    values.append(AccountValue("ExchangeRate", rate_text, name))
+    return values
+
+
+def account_values(
+    ledger: Ledger, mark: Mark, previous_equity: Decimal, margins: Margins, rate: Rate = one_to_one
+) -> list[AccountValue]:
     """Return what account updates carry: the account's id and state, the summary tags, the cash ledger."""
     head = [AccountValue("AccountCode", ledger.account, ""), AccountValue("AccountReady", "true", "")]
-    return head + summary_values(ledger, mark, previous_equity, margin_rate) + ledger_values(ledger, mark)
+    return head + summary_values(ledger, mark, previous_equity, margins, rate) + ledger_values(ledger, mark, rate)

@@ -49,6 +49,11 @@ class SimConfig:
         summary_interval_ns: how often account values are refreshed; TWS: three minutes (documented).
         pacing: "strict" enforces TWS's limits, "lenient" counts what breaks them, "off" does neither.
         market_data_lines: streams of quotes a client may have; IBKR gives every account 100 (documented).
+        tick_interval_ns: how often level-1 lines are looked at; 250 ms for stocks (documented).
+        market_data: {symbol: right}; "live", "delayed" (354, or 10167 and delayed data), "10089", "10090",
+            "10168", "354" (none at all), "10197" (another session has the data); "*" is every other symbol.
+        pays_dividends: True books dividends of the market's corporate actions as cash on their ex-date.
+        news_providers: codes whose news the accounts may read; others are refused with 10276.
         stream_interval_ns: how often PnL and market data subscriptions are served; one second (assumed).
     """
 
@@ -81,6 +86,10 @@ class SimConfig:
     market_data_lines: int = 100
     summary_interval_ns: int = 180_000_000_000
     stream_interval_ns: int = 1_000_000_000
+    tick_interval_ns: int = 250_000_000
+    market_data: Mapping[str, str] = field(default_factory=dict)
+    pays_dividends: bool = True
+    news_providers: tuple[str, ...] = ("SIMN", "SIMC")
 
     def __post_init__(self) -> None:
         """Check every value; a ValueError names the field, the value and the cure."""
@@ -142,14 +151,3 @@ def plan_bps(plan: str) -> Decimal | None:
     if name != "bps" or not bps.is_finite() or bps < 0:
         raise ValueError(f"commissions = {plan!r} is unknown; write ibkr_fixed, ibkr_tiered, none or bps:5")
     return bps
-
-
-def commission_for(plan: str, quantity: Decimal, price: Decimal, at_ns: int) -> Decimal:
-    """Return the commission of an order under a plan."""
-    from quant_trading.refdata.commissions import fixed_commission
-    from quant_trading.refdata.sessions import exchange_date
-
-    bps = plan_bps(plan)
-    if bps is not None:
-        return abs(quantity) * price * bps / 10_000
-    return Decimal(0) if plan == "none" else fixed_commission(quantity, price, exchange_date(at_ns))

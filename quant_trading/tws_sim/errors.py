@@ -35,19 +35,30 @@ class RequestRefused(Exception):
 ERRORS: dict[int, ErrorText] = {
     100: ErrorText("Max rate of messages per second has been exceeded:max=50 rec={received} ({strike})", "reported"),
     101: ErrorText("Max number of tickers has been reached", "documented"),
+    102: ErrorText("Duplicate ticker ID.", "documented"),
     103: ErrorText("Duplicate order id", "documented"),
     104: ErrorText("Cannot modify a filled order.", "documented"),
     105: ErrorText("Order being modified does not match original order.", "documented"),
     107: ErrorText("Cannot transmit incomplete order.", "documented"),
     110: ErrorText("The price does not conform to the minimum price variation for this contract.", "documented"),
+    111: ErrorText("The TIF (Tif type) and the order type are incompatible.", "documented"),
+    113: ErrorText("The Tif option should be set to DAY for MOC and LOC orders.", "documented"),
+    114: ErrorText("Relative orders are valid for stocks only.", "documented"),
     161: ErrorText(
         "Cancel attempted when order is not in a cancellable state.  Order permId = {perm_id}", "documented"
     ),
     162: ErrorText("Historical Market Data Service error message:{cause}", "documented"),
+    165: ErrorText("Historical Market Data Service query message:{cause}", "documented"),
     200: ErrorText("No security definition has been found for the request", "documented"),
     201: ErrorText("Order rejected - reason:{reason}", "documented"),
     202: ErrorText("Order Canceled - reason:{reason}", "documented"),
     300: ErrorText("Can't find EId with tickerId:{ticker}", "documented"),
+    309: ErrorText("Max number ({limit}) of market depth requests has been reached.", "documented"),
+    310: ErrorText("Can't find the subscribed market depth with tickerId:{ticker}", "documented"),
+    317: ErrorText(
+        "Market depth data has been RESET. Please empty deep book contents before applying any new entries.",
+        "documented",
+    ),
     320: ErrorText("Error reading request. {cause}", "documented"),
     321: ErrorText("Error validating request.-'{tag}' : cause - {cause}", "documented"),
     322: ErrorText("Error processing request.-'{tag}' : cause - {cause}", "documented"),
@@ -86,12 +97,31 @@ ERRORS: dict[int, ErrorText] = {
         "Connectivity between Trader Workstation and server is broken. It will be restored automatically.", "documented"
     ),
     2158: ErrorText("Sec-def data farm connection is OK:{farm}", "documented"),
+    10006: ErrorText("Missing parent order.", "documented"),
+    10089: ErrorText(
+        "Requested market data requires additional subscription for API. See link in 'Market Data Connections' dialog "
+        "for more details.{detail}",
+        "reported",
+    ),
+    10090: ErrorText(
+        "Part of requested market data is not subscribed. Subscription-independent ticks are still active.{detail}",
+        "reported",
+    ),
+    10092: ErrorText("Deep market data is not supported for this combination of security type/exchange", "reported"),
     10147: ErrorText("OrderId {order_id} that needs to be cancelled is not found.", "reported"),
     10148: ErrorText("OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {state}.", "reported"),
+    10149: ErrorText("Invalid order id: {order_id}", "reported"),
+    10167: ErrorText("Requested market data is not subscribed. Displaying delayed market data.", "reported"),
+    10168: ErrorText("Requested market data is not subscribed. Delayed market data is not enabled.", "reported"),
+    10172: ErrorText("Failed to request news article:{cause}", "reported"),
+    10187: ErrorText("Failed to request historical ticks:{cause}", "reported"),
+    10189: ErrorText("Failed to request tick-by-tick data:{cause}", "reported"),
     10190: ErrorText("Max number of tick-by-tick requests has been reached.", "documented"),
     10197: ErrorText("No market data during competing live session", "documented"),
+    10243: ErrorText("Fractional-sized order cannot be placed via API. Please use desktop version.", "reported"),
     10276: ErrorText("News feed is not allowed.", "reported"),
     10282: ErrorText("Failed request WSH event data: WSH meta data was not requested", "assumed"),
+    10339: ErrorText("Setting end date/time for continuous future security type is not allowed.", "documented"),
     10349: ErrorText("Order TIF was set to DAY based on order preset.", "reported"),
 }
 

@@ -1,30 +1,35 @@
-"""The exchange: it works orders against the tape at simulated time, and books what they do.
+"""The exchange: orders come in, the matcher works them, and what they do is booked and told.
 
-How orders fill (one fill each; partial fills come with the order types still to be built):
+Families and groups:
 
-- A market order in a session fills at the ask (buy) or bid (sell), or at the last price without spread.
-- Outside a session it waits, warned by 399, for the open and fills at the official opening price, without
-  spread. When the opening has no print, it is tried again every minute (assumed).
-- A limit order that is marketable fills at once at the quote, or at the opening price when it waited for
-  the open; otherwise it rests and fills when the tape first trades at its limit or beyond.
-- DAY orders end with the session they live in, IOC orders at once, GTC orders stay.
-- `outsideRth` is ignored with warning 2109: the tape is matched in regular hours only (assumed).
+- A child order waits until its parent is filled (documented). When the parent is cancelled without a fill its
+  children go with it; after a partial fill they protect what was filled (assumed).
+- The children of one parent form a group of type 3 named after the parent's permId (captured in open orders).
+- In a group of type 1 any fill cancels the others; in types 2 and 3 a partial fill reduces the others by the
+  same share, and the last one cancels them (documented). Cancelling one leaves the others (assumed).
 """
 
-from decimal import Decimal
+from collections import Counter
+from dataclasses import replace
+from decimal import ROUND_DOWN, Decimal
 from typing import Protocol
 
-from quant_trading.refdata.sessions import Session, exchange_date, next_session, session_at
+from quant_trading.refdata.sessions import exchange_date
 from quant_trading.tws_sim.accounts import Ledger
-from quant_trading.tws_sim.config import SimConfig, commission_for
+from quant_trading.tws_sim.charges import order_commission
+from quant_trading.tws_sim.config import SimConfig
+from quant_trading.tws_sim.margin import Margins, Preview, margins_of, preview_order
+from quant_trading.tws_sim.matching import Matcher, heeds_outside_rth, why_held
 from quant_trading.tws_sim.orders import Event, Execution, Order, Status
+from quant_trading.tws_sim.rates import RateTable
 from quant_trading.tws_sim.tape import Contract, Quote, Tape
 from quant_trading.tws_sim.timeline import Timeline
+from quant_trading.tws_sim.times import exchange_stamp
 
 __all__ = ["Exchange", "OrderListener"]
 
-_MINUTE_NS = 60_000_000_000
 _DAY_NS = 86_400_000_000_000
+_ZERO = Decimal(0)
 
 
 class OrderListener(Protocol):
@@ -39,13 +44,16 @@ class OrderListener(Protocol):
     def on_notice(self, order: Order, code: int, **parts: object) -> None:
         """TWS says something about the order."""
 
+    def on_correction(self, order: Order | None, execution: Execution) -> None:
+        """An execution is reported again, the same or corrected."""
+
 
 class Exchange:
-    """Matching and books of one simulated market.
+    """Orders and books of one simulated market.
 
     Attributes:
         ledgers: books by account.
-        executions: every fill of the simulation, in order.
+        executions: every fill of the simulation, in order, corrections after what they correct.
     """
 
     def __init__(self, tape: Tape, timeline: Timeline, config: SimConfig, listener: OrderListener) -> None:
@@ -53,12 +61,21 @@ class Exchange:
         self._timeline = timeline
         self._config = config
         self._listener = listener
+        self._matcher = Matcher(self, tape, timeline, config)
         day = exchange_date(timeline.now_ns)
-        self.ledgers = {account: Ledger(account, config.cash, day) for account in config.accounts}
+        base = config.base_currency
+        self.ledgers = {account: Ledger(account, config.cash, day, base) for account in config.accounts}
+        for currency, amount in config.foreign_cash.items():
+            self.ledgers[config.accounts[0]].deposit(currency, amount)
         self.executions: list[Execution] = []
         self._exec_prefix = f"{timeline.now_ns // _DAY_NS:08x}.{timeline.now_ns // 1_000_000_000 % 86_400:08x}"
+        self._fills = 0
         self._quotes: dict[int, tuple[int, Quote | None]] = {}
         self._references: dict[int, tuple[int, Decimal | None]] = {}
+        self._rates = RateTable(tape.contracts(), base, config.exchange_rates, self.mark)
+        self._groups: dict[tuple[str, str], list[Order]] = {}
+        self._orders: dict[int, Order] = {}
+        self._month_volume: Counter[tuple[str, int, int]] = Counter()
 
     # Prices
 
@@ -86,6 +103,10 @@ class Exchange:
             self._references[contract.con_id] = known
         return known[1]
 
+    def rate(self, currency: str) -> Decimal:
+        """Return what one unit of a currency is worth in the base currency now."""
+        return self._rates.rate(currency)
+
     def _day_start_ns(self) -> int:
         # Any moment between the last close and the next open has the same latest trade; midnight UTC of an
         # exchange date is 19:00 or 20:00 of the evening before in New York.
@@ -100,19 +121,58 @@ class Exchange:
 
     # Orders
 
-    def open(self, order: Order) -> None:
-        """Take a transmitted order: acknowledge it and work it."""
-        order.happen(Event.TRANSMIT)
-        self._listener.on_status(order)
-        if order.terms.outside_rth:
-            self._listener.on_notice(order, 2109)
-        self._start(order)
+    def open(self, *orders: Order) -> None:
+        """Take transmitted orders, a family of them together: acknowledge each, then work each."""
+        for order in orders:
+            self._orders[order.perm_id] = order
+            if order.parent is not None and not order.oca_group:
+                order.oca_group, order.oca_type = str(order.parent.perm_id), 3
+            if order.oca_group:
+                self._groups.setdefault((order.terms.account, order.oca_group), []).append(order)
+            order.happen(Event.TRANSMIT)
+            order.why_held = why_held(order)
+            self._listener.on_status(order)
+            if order.terms.is_preset_tif:
+                self._listener.on_notice(order, 10349, tif=order.terms.tif)
+            if order.terms.outside_rth and not heeds_outside_rth(order):
+                self._listener.on_notice(order, 2109)
+            self._locate(order)
+        for order in orders:
+            if order.is_working:
+                self._matcher.start(order)
+
+    def _locate(self, order: Order) -> None:
+        """Hold a short sale whose shares are not all there (404)."""
+        if order.why_held == "locate":
+            self._listener.on_notice(order, 404)
+
+    def lacks_shares(self, order: Order) -> tuple[Decimal, Decimal] | None:
+        """Return (shares wanted, shares to borrow) of a short sale that cannot be covered, else None."""
+        available = self._config.shortable.get(order.contract.symbol)
+        if available is None or order.terms.is_buy or order.parent is not None:
+            return None
+        held = self.ledger(order.terms.account).positions.get(order.contract.con_id)
+        position = held.quantity if held is not None else _ZERO
+        wanted = order.remaining - max(position, _ZERO)
+        borrowed = -min(position, _ZERO)
+        left = max(_ZERO, available - borrowed)
+        return (wanted, left) if wanted > left else None
+
+    def locate(self, order: Order) -> None:
+        """Find the shares of a held short sale: it works from now on."""
+        if order.why_held.startswith("locate") and order.is_working:
+            order.is_located, order.why_held = True, ""
+            order.why_held = why_held(order)
+            self._listener.on_status(order)
+            self._matcher.start(order)
 
     def resume(self, order: Order) -> None:
         """Work an order again after its terms were changed."""
         order.stop_timer()
+        self._matcher.reset_limit(order)
+        order.why_held = why_held(order)
         self._listener.on_status(order)
-        self._start(order)
+        self._matcher.start(order)
 
     def cancel(self, order: Order, reason: str = "") -> None:
         """Cancel on the client's wish: PendingCancel, Cancelled, then 202, in that order (captured)."""
@@ -124,141 +184,85 @@ class Exchange:
             order.happen(Event.CANCELLED)
         self._finish_cancelled(order, reason)
 
+    def expire(self, order: Order, reason: str) -> None:
+        """Cancel without anybody's wish: the order's time is over, or its group's, or its parent's."""
+        order.stop_timer()
+        order.happen(Event.CANCELLED)
+        self._finish_cancelled(order, reason)
+
     def reject(self, order: Order, code: int, text: str) -> None:
         """Refuse an order that was well formed: the error first, then Inactive (reported)."""
-        order.happen(Event.TRANSMIT)
+        order.stop_timer()
+        if order.status is Status.HELD:
+            order.happen(Event.TRANSMIT)
         order.happen(Event.REJECT)
         order.completed_ns = self._timeline.now_ns
         order.done_reason = text
         self._listener.on_notice(order, code, text=text)
         self._listener.on_status(order)
+        self._release_children(order)
 
     def _finish_cancelled(self, order: Order, reason: str) -> None:
         order.completed_ns = self._timeline.now_ns
         order.done_reason = reason
+        order.why_held = ""
         self._listener.on_status(order)
         self._listener.on_notice(order, 202, reason=reason)
+        self._release_children(order)
 
-    def _start(self, order: Order) -> None:
-        now = self._timeline.now_ns
-        session = session_at(now)
-        lives_in = session or next_session(now)
-        order.expires_ns = None if order.terms.tif == "GTC" else lives_in.close_ns
-        if session is None:
-            self._wait_for_open(order, lives_in)
-        elif order.contract.symbol in self._config.never_fill:
-            self._rest_for_ever(order, session)
-        elif order.terms.limit is not None:
-            self._work_limit(order, session)
-        else:
-            at_ns = now + self._config.fill_delay_ns
-            order.timer = self._timeline.call_at(at_ns, lambda: self._work_market(order, session))
+    def _release_children(self, parent: Order) -> None:
+        """The parent is done: its children work for what it has filled, or go with it."""
+        for child in parent.children:
+            if child.status.is_done:
+                continue
+            if parent.filled <= 0:
+                self.expire(child, "")
+                continue
+            child.quantity = min(child.quantity, parent.filled)
+            if child.is_working:
+                self.resume(child)
 
-    def _wait_for_open(self, order: Order, session: Session) -> None:
-        if order.terms.tif == "IOC":
-            order.happen(Event.CANCELLED)
-            self._finish_cancelled(order, "The exchange is closed.")
-            return
-        warning = f"Your order will not be placed at the exchange until {_eastern(session)}"
-        contract = order.contract
-        venue = f"{contract.primary_exchange}.{contract.trading_class or contract.symbol}"
-        words = f"{order.terms.action} {order.terms.quantity:f} {contract.local_symbol or contract.symbol} {venue}"
-        self._listener.on_notice(order, 399, described=words, warning=warning)
-        order.timer = self._timeline.call_at(session.open_ns, lambda: self._at_open(order, session))
+    # What the matcher says
 
-    def _at_open(self, order: Order, session: Session) -> None:
-        if order.contract.symbol in self._config.never_fill:
-            self._rest_for_ever(order, session)
-            return
-        auction = self._tape.open_auction(order.contract, session.open_ns)
-        limit = order.terms.limit
-        if auction is not None and (limit is None or _reaches(auction, limit, order.terms.is_buy)):
-            self._fill(order, auction)
-        elif limit is None:
-            self._retry_market(order, session)
-        else:
-            self._rest(order, session)
-
-    def _work_market(self, order: Order, session: Session) -> None:
-        if self._timeline.now_ns >= session.close_ns:
-            self._at_close(order)
-            return
-        price = self._price_now(order)
-        if price is None:
-            self._retry_market(order, session)
-        else:
-            self._fill(order, price)
-
-    def _retry_market(self, order: Order, session: Session) -> None:
-        at_ns = min(self._timeline.now_ns + _MINUTE_NS, session.close_ns)
-        order.timer = self._timeline.call_at(at_ns, lambda: self._work_market(order, session))
-
-    def _price_now(self, order: Order) -> Decimal | None:
-        quote = self.quote(order.contract)
-        if quote is None or not quote.is_open:
-            return None
-        if self._config.spread == "none":
-            return quote.last
-        return quote.ask if order.terms.is_buy else quote.bid
-
-    def _work_limit(self, order: Order, session: Session) -> None:
-        price = self._price_now(order)
-        limit = order.terms.limit
-        if price is not None and limit is not None and _reaches(price, limit, order.terms.is_buy):
-            self._fill(order, price)
-        elif order.terms.tif == "IOC":
-            order.happen(Event.CANCELLED)
-            self._finish_cancelled(order, "")
-        else:
-            self._rest(order, session)
-
-    def _rest(self, order: Order, session: Session) -> None:
-        """Lay the order into the book until the tape trades at its limit or the session ends."""
-        self._show_working(order)
-        limit = order.terms.limit
-        assert limit is not None, "only limit orders rest"
-        now = self._timeline.now_ns
-        reached = self._tape.next_trade_at_or_beyond(order.contract, limit, order.terms.is_buy, now, session.close_ns)
-        if reached is None:
-            order.timer = self._timeline.call_at(session.close_ns, lambda: self._at_close(order))
-        else:
-            at_ns, price = reached
-            order.timer = self._timeline.call_at(max(at_ns, now), lambda: self._fill(order, price))
-
-    def _rest_for_ever(self, order: Order, session: Session) -> None:
-        self._show_working(order)
-        order.timer = self._timeline.call_at(session.close_ns, lambda: self._at_close(order))
-
-    def _show_working(self, order: Order) -> None:
-        if order.status is not Status.SUBMITTED:
+    def show_working(self, order: Order) -> None:
+        """The order works now; told once."""
+        order.why_held = ""
+        if order.status is Status.PRE_SUBMITTED:
             order.happen(Event.WORK)
             self._listener.on_status(order)
 
-    def _at_close(self, order: Order) -> None:
-        """The session is over: DAY orders end, GTC orders wait for the next one without a word."""
-        order.timer = None
-        if order.terms.tif != "GTC":
-            order.happen(Event.CANCELLED)
-            self._finish_cancelled(order, "The order has expired with its session.")
-            return
-        session = next_session(self._timeline.now_ns)
-        order.timer = self._timeline.call_at(session.open_ns, lambda: self._at_open(order, session))
+    def warn_waiting(self, order: Order, opens_ns: int) -> None:
+        """Say that the order waits for the open (399)."""
+        warning = f"Your order will not be placed at the exchange until {exchange_stamp(opens_ns)}"
+        contract = order.contract
+        venue = f"{contract.primary_exchange}.{contract.trading_class or contract.symbol}"
+        words = f"{order.terms.action} {order.quantity:f} {contract.local_symbol or contract.symbol} {venue}"
+        self._listener.on_notice(order, 399, described=words, warning=warning)
+
+    def refresh(self, order: Order) -> None:
+        """Bring what moves with the market (a trailing stop) up to now, before the order is shown."""
+        self._matcher.refresh_stop(order)
 
     # Fills
 
-    def _fill(self, order: Order, price: Decimal) -> None:
-        order.timer = None
-        shares = order.remaining
-        now = self._timeline.now_ns
-        commission = commission_for(self._config.commissions, shares, price, now)
+    def fill(self, order: Order, price: Decimal, shares: Decimal, *, is_taking: bool = True) -> None:
+        """Book an execution of at most what remains, and tell."""
+        shares = min(shares, order.remaining)
+        if shares == order.remaining:
+            order.stop_timer()
+        remaining_before, now = order.remaining, self._timeline.now_ns
+        total = order.filled + shares
+        average = price if not order.filled else (order.average_price * order.filled + price * shares) / total
+        charged = self._commission_of(order, total, average, is_taking)
+        commission = max(_ZERO, charged - (order.commission or _ZERO))
         signed = shares if order.terms.is_buy else -shares
         realized = self.ledger(order.terms.account).apply_fill(order.contract, signed, price, commission)
-        order.filled += shares
-        order.average_price = order.last_price = price
-        order.commission = commission
-        order.completed_ns = now
+        order.filled, order.average_price, order.last_price = total, average, price
+        order.commission = (order.commission or _ZERO) + commission
+        order.why_held = ""
+        self._fills += 1
         execution = Execution(
-            exec_id=f"{self._exec_prefix}.{len(self.executions) + 1:08x}.01",
+            exec_id=f"{self._exec_prefix}.{self._fills:08x}.01",
             at_ns=now,
             order_id=order.order_id,
             client_id=order.client_id,
@@ -273,30 +277,150 @@ class Exchange:
             order_ref=order.terms.order_ref,
             commission=commission,
             realized=realized,
+            is_liquidation=order.is_liquidation,
         )
         self.executions.append(execution)
-        order.happen(Event.FILL)
+        self._month_volume[self._month_of(order)] += int(shares)
+        if order.remaining:
+            order.happen(Event.PART_FILL)
+        else:
+            order.completed_ns = now
+            order.happen(Event.FILL)
         self._listener.on_execution(order, execution)
+        self._settle_group(order, remaining_before)
+        if order.status is Status.FILLED:
+            self._release_children(order)
+
+    def fill_now(self, order: Order, shares: Decimal) -> None:
+        """Fill some of a working order at its limit or the latest price, whatever the market does (a fault)."""
+        price = order.limit or self.mark(order.contract)
+        if price is not None and order.is_working and shares > 0:
+            self.fill(order, price, shares)
+
+    def look_again(self, contract: Contract) -> None:
+        """Work the orders of a contract anew: its market was halted, or is no more."""
+        for order in list(self._orders.values()):
+            if order.contract.con_id == contract.con_id and order.is_working:
+                self._matcher.start(order)
+
+    def _month_of(self, order: Order) -> tuple[str, int, int]:
+        day = exchange_date(self._timeline.now_ns)
+        return order.terms.account, day.year, day.month
+
+    def _commission_of(self, order: Order, shares: Decimal, price: Decimal, is_taking: bool) -> Decimal:
+        """Return what the order costs in all when `shares` of it are filled."""
+        signed = shares if order.terms.is_buy else -shares
+        before = Decimal(0)
+        if self._config.commissions == "ibkr_tiered":
+            before = self._month_volume[self._month_of(order)] - order.filled
+        return order_commission(
+            self._config.commissions, order.contract, signed, price, self._timeline.now_ns,
+            month_volume=max(_ZERO, before), is_taking=is_taking,
+        )  # fmt: skip
+
+    def _settle_group(self, order: Order, remaining_before: Decimal) -> None:
+        """Cancel or reduce the other orders of a filled order's group."""
+        if not order.oca_group:
+            return
+        is_last = order.status is Status.FILLED
+        for other in list(self._groups.get((order.terms.account, order.oca_group), ())):
+            if other is order or other.status.is_done:
+                continue
+            if is_last or order.oca_type == 1:
+                self.expire(other, "")
+                continue
+            left = (other.remaining * order.remaining / remaining_before).to_integral_value(ROUND_DOWN)
+            other.quantity = other.filled + left
+            if left <= 0:
+                self.expire(other, "")
+            elif other.is_working:
+                self._listener.on_status(other)
+        if is_last:
+            self._groups.pop((order.terms.account, order.oca_group), None)
+
+    # Reports again, for faults and corporate actions
+
+    def repeat(self, exec_id: str) -> None:
+        """Report an execution once more, as it was.
+
+        Raises:
+            KeyError: there is no such execution.
+        """
+        execution = self._execution(exec_id)
+        self._listener.on_correction(self._orders.get(execution.perm_id), execution)
+
+    def correct(self, exec_id: str, *, price: Decimal | None = None, shares: Decimal | None = None) -> Execution:
+        """Correct an execution: the books take the difference, the report's last segment counts up (documented).
+
+        Args:
+            shares: 0 busts it.
+
+        Raises:
+            KeyError: there is no such execution.
+        """
+        old = self._execution(exec_id)
+        head, _, revision = old.exec_id.rpartition(".")
+        new = replace(
+            old,
+            exec_id=f"{head}.{int(revision) + 1:02d}",
+            price=old.price if price is None else price,
+            shares=old.shares if shares is None else shares,
+        )
+        side = 1 if old.is_buy else -1
+        ledger = self.ledger(old.account)
+        ledger.correct(old.contract, side * old.shares, old.price, side * new.shares, new.price)
+        order = self._orders.get(old.perm_id)
+        if order is not None:
+            money = order.average_price * order.filled + new.price * new.shares - old.price * old.shares
+            order.filled += new.shares - old.shares
+            order.average_price = money / order.filled if order.filled else _ZERO
+            order.last_price = new.price
+            new = replace(new, cumulative=order.filled, average_price=order.average_price)
+        self.executions.append(new)
+        self._listener.on_correction(order, new)
+        return new
+
+    def _execution(self, exec_id: str) -> Execution:
+        head = exec_id.rpartition(".")[0]
+        for execution in reversed(self.executions):
+            if execution.exec_id.rpartition(".")[0] == head:
+                return execution
+        raise KeyError(f"there is no execution {exec_id!r}")
+
+    def book_dividend(self, contract: Contract, per_share: Decimal) -> None:
+        """Pay a dividend to every account that holds the contract."""
+        for account in self.ledgers:
+            self.ledger(account).book_dividend(contract, per_share)
+
+    def book_split(self, contract: Contract, ratio: Decimal) -> None:
+        """Split a contract: positions change, its working orders are cancelled (documented for GTC orders)."""
+        price = self.mark(contract)
+        for account in self.ledgers:
+            held = self.ledger(account).positions.get(contract.con_id)
+            fallback = held.average_cost / ratio if held is not None else _ZERO
+            self.ledger(account).book_split(contract, ratio, fallback if price is None else price)
+        for order in list(self._orders.values()):
+            if order.contract.con_id == contract.con_id and order.is_working:
+                self.expire(order, "The contract was split.")
 
     # Margin
 
-    def margin_after(self, order: Order) -> tuple[Decimal, Decimal, Decimal]:
-        """Return equity, margin and commission as they would be if the whole order filled now."""
-        ledger = self.ledger(order.terms.account)
-        price = order.terms.limit or self.mark(order.contract) or Decimal(0)
-        commission = commission_for(self._config.commissions, order.terms.quantity, price, self._timeline.now_ns)
-        held = ledger.positions.get(order.contract.con_id)
-        before = held.quantity if held is not None else Decimal(0)
-        mark = self.mark(order.contract) or price
-        gross = ledger.gross_value(self.mark)
-        gross += (abs(before + order.terms.signed_quantity) - abs(before)) * mark
-        return ledger.equity(self.mark) - commission, gross * self._config.margin_rate, commission
+    def margins(self, account: str) -> Margins:
+        """Return what the account's positions ask for."""
+        return margins_of(self._config, self.ledger(account), self.mark, self.rate)
 
+    def equity(self, account: str) -> Decimal:
+        """Return cash plus positions at market in the base currency."""
+        return self.ledger(account).equity(self.mark, self.rate)
 
-def _reaches(price: Decimal, limit: Decimal, is_buy: bool) -> bool:
-    return price <= limit if is_buy else price >= limit
-
-
-def _eastern(session: Session) -> str:
-    opens = "09:30:00"
-    return f"{session.day.isoformat()} {opens} US/Eastern"
+    def preview(self, order: Order) -> Preview:
+        """Return the account as it is and as it would be if the whole order filled now."""
+        terms = order.terms
+        price = order.limit or terms.limit or self.mark(order.contract) or terms.aux or _ZERO
+        remaining = order.remaining if terms.is_buy else -order.remaining
+        taken = self._commission_of(order, order.quantity, price, True)
+        preview = preview_order(
+            self._config, self.ledger(terms.account), order.contract, remaining, price, taken, self.mark, self.rate
+        )
+        added = self._commission_of(order, order.quantity, price, False)
+        return preview if added == taken else replace(preview, least=min(added, taken), most=max(added, taken))

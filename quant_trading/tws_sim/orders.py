@@ -1,4 +1,4 @@
-"""Orders as TWS keeps them: the record, its life cycle, and what is wrong with a request to place one."""
+"""Orders as TWS keeps them: the record, its life cycle and its executions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,24 +6,18 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from quant_trading.tws_sim.errors import RequestRefused
-from quant_trading.tws_sim.fields import Message, Values
+from quant_trading.tws_sim.conditions import Condition
 from quant_trading.tws_sim.tape import Contract
 from quant_trading.tws_sim.timeline import Timer
 
-__all__ = ["MAX_ORDER_ID", "Event", "Execution", "Order", "Status", "Terms", "next_status", "read_terms"]
+__all__ = [
+    "MANUAL_CLIENT", "MAX_ORDER_ID", "Event", "Execution", "Order", "Status", "Terms", "next_status",
+]  # fmt: skip
 
 MAX_ORDER_ID = 2**31 - 1
-_LARGEST_QUANTITY = Decimal(10**9)
-_LARGEST_PRICE = Decimal(10**9)
 
-# What TWS knows and this simulator does not serve yet: 387 says so. Anything else is no order type: 321.
-_KNOWN_TYPES = frozenset(
-    {"STP", "STP LMT", "TRAIL", "TRAIL LIMIT", "TRAIL LIT", "TRAIL MIT", "MOC", "LOC", "MIT", "LIT", "MTL", "MKT PRT",
-     "STP PRT", "REL", "PEG MKT", "PEG PRI", "PEG MID", "PEG STK", "PEG BENCH", "PEG BEST", "MIDPRICE", "VOL",
-     "SNAP MID", "SNAP MKT", "SNAP PRI", "PASSV REL", "AUC", "BOX TOP", "RPI"}
-)  # fmt: skip
-_KNOWN_TIFS = frozenset({"GTD", "OPG", "FOK", "DTC", "AUC", "GTX", "MINUTES"})
+MANUAL_CLIENT = 0
+"""Orders a person types into TWS belong to client 0; their order id is 0 until they are bound (documented)."""
 
 
 class Status(Enum):
@@ -48,6 +42,7 @@ class Event(Enum):
 
     TRANSMIT = "transmit"
     WORK = "work"
+    PART_FILL = "fill in part"
     FILL = "fill"
     CANCEL = "cancel"
     CANCELLED = "cancelled"
@@ -58,19 +53,28 @@ _TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.HELD, Event.TRANSMIT): Status.PRE_SUBMITTED,
     # An order that was never transmitted has nothing to confirm.
     (Status.HELD, Event.CANCEL): Status.CANCELLED,
+    # Its parent is gone, or its group: nobody has ever heard of it.
+    (Status.HELD, Event.CANCELLED): Status.CANCELLED,
     (Status.PRE_SUBMITTED, Event.WORK): Status.SUBMITTED,
+    # Market orders fill before they are ever shown as working (captured).
     (Status.PRE_SUBMITTED, Event.FILL): Status.FILLED,
+    (Status.PRE_SUBMITTED, Event.PART_FILL): Status.SUBMITTED,
     (Status.PRE_SUBMITTED, Event.CANCEL): Status.PENDING_CANCEL,
     (Status.PRE_SUBMITTED, Event.CANCELLED): Status.CANCELLED,
     (Status.PRE_SUBMITTED, Event.REJECT): Status.INACTIVE,
     (Status.SUBMITTED, Event.WORK): Status.SUBMITTED,
+    # TWS has no word for an order that is filled in part; it stays Submitted (documented).
+    (Status.SUBMITTED, Event.PART_FILL): Status.SUBMITTED,
     (Status.SUBMITTED, Event.FILL): Status.FILLED,
     (Status.SUBMITTED, Event.CANCEL): Status.PENDING_CANCEL,
-    # The exchange cancels by itself: end of day, immediate-or-cancel.
+    # The exchange cancels by itself: end of day, immediate-or-cancel, its group was filled.
     (Status.SUBMITTED, Event.CANCELLED): Status.CANCELLED,
+    # Real world: margin or shares to borrow were gone when a working order was looked at again.
+    (Status.SUBMITTED, Event.REJECT): Status.INACTIVE,
     (Status.PENDING_CANCEL, Event.CANCELLED): Status.CANCELLED,
     # Real world: the fill was on its way when the cancel arrived.
     (Status.PENDING_CANCEL, Event.FILL): Status.FILLED,
+    (Status.PENDING_CANCEL, Event.PART_FILL): Status.PENDING_CANCEL,
 }
 
 
@@ -92,8 +96,17 @@ class Terms:
 
     Attributes:
         quantity: shares, positive.
-        limit: None for a market order.
-        tif: "DAY", "GTC" or "IOC".
+        order_type: "MKT", "LMT", "STP", "STP LMT", "TRAIL", "TRAIL LIMIT", "MIT", "LIT", "REL", "MOC" or "LOC".
+        limit: the limit price; the cap of a REL order; None when the type has none.
+        aux: the stop or trigger price, the trailing amount, the offset of a REL order; None without.
+        trail_percent: 1.5 = 1.5 %, instead of an amount.
+        trail_stop: where a trailing stop begins; None takes it from the market.
+        limit_offset: how far the limit of a TRAIL LIMIT order lies behind its stop.
+        tif: "DAY", "GTC", "IOC", "FOK", "GTD" or "OPG".
+        good_till_ns, good_after_ns: UTC ns, None without.
+        is_preset_tif: the time in force came from the preset of TWS.
+        parent_id: order id, of the same client, of the order this one is attached to; 0 without.
+        cancels_on_conditions: the conditions cancel the order instead of activating it.
         values: every field of the placing request, to be echoed in open orders.
     """
 
@@ -108,6 +121,19 @@ class Terms:
     outside_rth: bool
     what_if: bool
     values: Mapping[str, Any]
+    aux: Decimal | None = None
+    trail_percent: Decimal | None = None
+    trail_stop: Decimal | None = None
+    limit_offset: Decimal | None = None
+    good_till_ns: int | None = None
+    good_after_ns: int | None = None
+    is_preset_tif: bool = False
+    oca_group: str = ""
+    oca_type: int = 0
+    parent_id: int = 0
+    conditions: tuple[Condition, ...] = ()
+    cancels_on_conditions: bool = False
+    conditions_ignore_rth: bool = False
 
     @property
     def is_buy(self) -> bool:
@@ -119,14 +145,31 @@ class Terms:
         """Return the quantity, negative for a sell."""
         return self.quantity if self.is_buy else -self.quantity
 
+    @property
+    def is_trailing(self) -> bool:
+        """True when the stop follows the market."""
+        return self.order_type in ("TRAIL", "TRAIL LIMIT")
+
 
 @dataclass(slots=True)
 class Order:
     """One order of one client; identified by (client_id, order_id) and, for ever, by perm_id.
 
     Attributes:
-        expires_ns: end of the session a DAY order lives in, None for GTC.
+        order_id: 0 for an order typed into TWS that no client has bound.
+        quantity: shares in all; what a group has taken off is gone from it.
+        oca_group, oca_type: its group; children of a parent get one of their own.
+        limit: the limit it works at now; None for a market order.
+        is_triggered: its stop or trigger was reached, or it has none.
+        extreme, trailing_from_ns: best price a trailing order has seen, and up to when.
+        stop: where a stop or trailing order triggers now.
+        why_held: TWS's words for what it waits for.
+        is_located: the shares for its short sale are found.
+        is_manual: a person typed it into TWS.
+        is_liquidation: IBKR closes the position for want of margin.
+        are_conditions_met: its conditions have come true once.
         timer: what happens to it next.
+        condition_timer: when its conditions cancel it.
         completed_ns: when it was done, None while it lives.
         done_reason: the words of its cancellation or rejection.
     """
@@ -137,19 +180,45 @@ class Order:
     contract: Contract
     terms: Terms
     status: Status = Status.HELD
+    quantity: Decimal = Decimal(-1)
     filled: Decimal = Decimal(0)
     average_price: Decimal = Decimal(0)
     last_price: Decimal = Decimal(0)
     commission: Decimal | None = None
-    expires_ns: int | None = None
+    oca_group: str = ""
+    oca_type: int = 0
+    limit: Decimal | None = None
+    is_triggered: bool = False
+    extreme: Decimal | None = None
+    trailing_from_ns: int = 0
+    stop: Decimal | None = None
+    why_held: str = ""
+    is_located: bool = False
+    are_conditions_met: bool = False
+    is_manual: bool = False
+    is_liquidation: bool = False
+    parent: "Order | None" = None
+    children: "list[Order]" = field(default_factory=list)
     timer: Timer | None = None
+    condition_timer: Timer | None = None
     completed_ns: int | None = None
     done_reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Begin with the terms as they were placed."""
+        if self.quantity < 0:
+            self.quantity = self.terms.quantity
+        self.oca_group, self.oca_type = self.terms.oca_group, self.terms.oca_type
 
     @property
     def remaining(self) -> Decimal:
         """Return the shares still to be filled; a cancelled order keeps what it had left."""
-        return self.terms.quantity - self.filled
+        return self.quantity - self.filled
+
+    @property
+    def is_working(self) -> bool:
+        """True between transmission and the end."""
+        return not self.status.is_done and self.status is not Status.HELD
 
     def happen(self, event: Event) -> None:
         """Move to the state after `event`.
@@ -161,9 +230,10 @@ class Order:
 
     def stop_timer(self) -> None:
         """Forget what was to happen next."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        for timer in (self.timer, self.condition_timer):
+            if timer is not None:
+                timer.cancel()
+        self.timer = self.condition_timer = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,86 +261,9 @@ class Execution:
     order_ref: str
     commission: Decimal
     realized: Decimal | None = field(default=None)
+    is_liquidation: bool = False
 
-
-def read_terms(request: Message, accounts: tuple[str, ...]) -> Terms:
-    """Return the terms of a `placeOrder`.
-
-    Raises:
-        RequestRefused: 321, 387, 434, 435 or 107, whichever rule is broken first.
-    """
-    action = request.text("action").upper()
-    if action not in ("BUY", "SELL"):
-        raise _invalid(f"Invalid action: {action or '(empty)'}")
-    order_type = _order_type(request)
-    quantity = request.number("totalQuantity")
-    if not quantity:
-        raise RequestRefused(434)
-    if not quantity.is_finite() or not 0 < quantity <= _LARGEST_QUANTITY:
-        raise _invalid(f"Invalid order size: {request.values['totalQuantity']}")
-    if quantity != quantity.to_integral_value():
-        raise RequestRefused(10243, text="Fractional-sized order cannot be placed via API. Please use desktop version.")
-    return Terms(
-        action=action,
-        quantity=quantity,
-        order_type=order_type,
-        limit=_limit(request) if order_type == "LMT" else None,
-        tif=_tif(request),
-        account=_account(request, accounts),
-        order_ref=request.text("orderRef"),
-        transmit=request.flag("transmit"),
-        outside_rth=request.flag("outsideRth"),
-        what_if=request.flag("whatIf"),
-        values=_echo(request.values),
-    )
-
-
-def _invalid(cause: str) -> RequestRefused:
-    return RequestRefused(321, tag="placeOrder", cause=cause)
-
-
-def _order_type(request: Message) -> str:
-    order_type = request.text("orderType").upper()
-    if order_type in _KNOWN_TYPES:
-        raise RequestRefused(387)
-    if order_type not in ("MKT", "LMT"):
-        raise _invalid(f"Invalid order type was entered: {order_type or '(empty)'}")
-    unserved = ("conditions", "algoStrategy", "parentId", "hedgeType", "ocaGroup", "goodAfterTime")
-    for name in unserved:
-        if request.values.get(name):
-            raise _invalid(f"The order attribute {name} is not served by this simulator")
-    return order_type
-
-
-def _limit(request: Message) -> Decimal:
-    limit = request.number("lmtPrice")
-    if limit is None or limit == 0:
-        raise RequestRefused(107)
-    if not limit.is_finite() or not 0 < limit <= _LARGEST_PRICE:
-        raise _invalid(f"Invalid limit price: {request.values['lmtPrice']}")
-    return limit
-
-
-def _tif(request: Message) -> str:
-    tif = request.text("tif").upper() or "DAY"
-    if tif in ("DAY", "GTC", "IOC"):
-        return tif
-    reason = "is not served by this simulator" if tif in _KNOWN_TIFS else "is invalid"
-    raise _invalid(f"Time in force {tif} {reason}")
-
-
-def _account(request: Message, accounts: tuple[str, ...]) -> str:
-    account = request.text("account")
-    if account in accounts:
-        return account
-    if account:
-        raise _invalid(f"Invalid account code '{account}'.")
-    if len(accounts) > 1:
-        raise RequestRefused(435)
-    return accounts[0]
-
-
-def _echo(values: Values) -> Values:
-    # Fields of the request that are not part of an open order, or that the order itself answers.
-    own = {"orderId", "totalQuantity", "action", "orderType", "lmtPrice", "tif", "account", "transmit"}
-    return {name: value for name, value in values.items() if name not in own}
+    @property
+    def is_correction(self) -> bool:
+        """True when it replaces an earlier report of the same fill."""
+        return not self.exec_id.endswith(".01")

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from quant_trading.tws_sim.account_service import AccountService
 from quant_trading.tws_sim.accounts import Ledger
+from quant_trading.tws_sim.announce import Announcer
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.connection import NO_ID, Session
 from quant_trading.tws_sim.contracts import ContractBook
@@ -22,9 +23,8 @@ from quant_trading.tws_sim.fields import Message
 from quant_trading.tws_sim.history_service import HistoryService
 from quant_trading.tws_sim.hub import Hub
 from quant_trading.tws_sim.order_service import OrderService
-from quant_trading.tws_sim.orders import Execution, Order, Status
+from quant_trading.tws_sim.orders import Execution, Order
 from quant_trading.tws_sim.pacing import Pacing
-from quant_trading.tws_sim.reports import send_commission, send_execution, send_open_order, send_status
 from quant_trading.tws_sim.subscriptions import Streams
 from quant_trading.tws_sim.tape import Tape
 from quant_trading.tws_sim.timeline import Timeline
@@ -40,9 +40,6 @@ _FARMS = ((2104, "usfarm"), (2106, "ushmds"), (2158, "secdefnj"))
 
 _MESSAGES_PER_SECOND = 50
 _SECOND_NS = 1_000_000_000
-
-# States in which TWS sends the order along with its status; a cancellation is a status only (captured).
-_SHOWN = frozenset({Status.PRE_SUBMITTED, Status.SUBMITTED, Status.FILLED, Status.INACTIVE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +78,10 @@ class Simulator:
         self._book = ContractBook(tape.contracts())
         self._hub = Hub()
         streams = Streams(self._timeline)
-        self._exchange = Exchange(tape, self._timeline, config, self)
+        announcer = Announcer(self._hub, config.master_client_id, self._observe)
+        self._exchange = Exchange(tape, self._timeline, config, announcer)
         self._accounts = AccountService(self._exchange, streams, self._timeline, config)
+        announcer.on_fill = self._accounts.on_fill
         self._orders = OrderService(self._exchange, self._book, self._hub, self._timeline, config)
         data = DataService(self._exchange, self._book, streams, self._timeline, config)
         history = HistoryService(tape, self._book, streams, self._timeline, config)
@@ -98,7 +97,7 @@ class Simulator:
         self._open_positions()
 
     def _open_positions(self) -> None:
-        for name in {*self._config.reject, *self._config.never_fill, *self._config.positions}:
+        for name in {*self._config.reject, *self._config.never_fill, *self._config.positions, *self._config.shortable}:
             if self._book.by_symbol(name) is None:
                 raise ValueError(f"symbol {name!r} is not in this market; it knows {self._some_symbols()}")
         ledger = self._exchange.ledgers[self._config.accounts[0]]
@@ -154,11 +153,11 @@ class Simulator:
     @property
     def orders(self) -> tuple[Order, ...]:
         """Every order so far, in the order of their arrival."""
-        return tuple(self._orders.orders.values())
+        return tuple(self._orders.every)
 
     def equity(self, account: str | None = None) -> Decimal:
-        """Return cash plus positions at market of an account, the first one by default."""
-        return self._exchange.ledgers[account or self._config.accounts[0]].equity(self._exchange.mark)
+        """Return cash plus positions at market of an account, the first one by default, in the base currency."""
+        return self._exchange.equity(account or self._config.accounts[0])
 
     # Sessions
 
@@ -218,40 +217,6 @@ class Simulator:
             self._observe(f"client {session.client_id} disconnected{_because(session.close_reason)}")
         elif session.close_reason:
             self._observe(f"connection refused{_because(session.close_reason)}")
-
-    # What happens to orders
-
-    def on_status(self, order: Order) -> None:
-        """Tell the order's client its state."""
-        terms = order.terms
-        price = "" if terms.limit is None else f" {terms.limit}"
-        filled = f" at {order.average_price}" if order.status is Status.FILLED else ""
-        self._observe(
-            f"order {order.client_id}/{order.order_id} {terms.action} {terms.quantity:f} {order.contract.symbol} "
-            f"{terms.order_type}{price} {terms.tif}: {order.status.value}{filled}"
-        )
-        session = self._hub.client(order.client_id)
-        if session is None:
-            return
-        if order.status in _SHOWN:
-            send_open_order(session, order)
-        send_status(session, order)
-
-    def on_execution(self, order: Order, execution: Execution) -> None:
-        """Tell the order's client of a fill, then everybody of the new position."""
-        session = self._hub.client(order.client_id)
-        if session is not None:
-            send_execution(session, execution)
-        self.on_status(order)
-        if session is not None:
-            send_commission(session, execution)
-        self._accounts.on_fill(execution.account, execution.contract)
-
-    def on_notice(self, order: Order, code: int, **parts: object) -> None:
-        """Tell the order's client what TWS has to say about it."""
-        session = self._hub.client(order.client_id)
-        if session is not None:
-            session.send_error(order.order_id, code, **parts)
 
     def _observe(self, line: str) -> None:
         if self.observer is not None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quant_trading.refdata.sessions import EXCHANGE_ZONE
 
-__all__ = ["ZONE_NAME", "connection_time", "exchange_clock", "exchange_time", "parse_time", "to_utc"]
+__all__ = ["ZONE_NAME", "connection_time", "exchange_clock", "exchange_stamp", "exchange_time", "parse_time", "to_utc"]
 
 ZONE_NAME = "US/Eastern"
 """The name TWS gives New York's zone in orders and executions (captured)."""
@@ -33,6 +33,11 @@ def exchange_time(ns: int) -> str:
 def exchange_clock(ns: int) -> str:
     """Return `10:00`, the form of account update times."""
     return f"{_local(ns):%H:%M}"
+
+
+def exchange_stamp(ns: int) -> str:
+    """Return `2026-11-20 09:30:00 US/Eastern`, the form of TWS's remarks about orders (reported)."""
+    return f"{_local(ns):%Y-%m-%d %H:%M:%S} {ZONE_NAME}"
 
 
 def connection_time(ns: int) -> str:

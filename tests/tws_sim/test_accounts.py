@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from quant_trading.tws_sim.account_values import account_values, summary_values
 from quant_trading.tws_sim.accounts import Ledger, daily_pnl_of
+from quant_trading.tws_sim.margin import Margins
 from quant_trading.tws_sim.tape import Contract
 from tests.tws_sim.step_tape import ACME, BOLT
 
@@ -142,7 +143,7 @@ def test_summary_values_are_alphabetical_and_hold_what_a_desk_needs() -> None:
     ledger = ledger_with("10000")
     ledger.apply_fill(ACME, D(100), D("10.00"), D(1))
 
-    values = {value.key: value.value for value in summary_values(ledger, at("12.00"), D(9999), D("0.25"))}
+    values = {value.key: value.value for value in summary_values(ledger, at("12.00"), D(9999), Margins(D(300), D(300)))}
 
     assert list(values) == sorted(values)
     # cash 10000 - 1000 - 1, shares 1200, margin 25 % of 1200
@@ -157,7 +158,7 @@ def test_summary_values_are_alphabetical_and_hold_what_a_desk_needs() -> None:
 
 
 def test_account_values_have_the_ledger_in_base_and_in_dollars() -> None:
-    values = account_values(ledger_with(), at("1"), D(0), D("0.25"))
+    values = account_values(ledger_with(), at("1"), D(0), Margins(D(0), D(0)))
 
     cash = [(value.value, value.currency) for value in values if value.key == "TotalCashBalance"]
     assert cash == [("10000.00", "BASE"), ("10000.00", "USD")]

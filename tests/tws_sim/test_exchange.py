@@ -240,7 +240,7 @@ def test_books_follow_every_fill_and_marks_follow_the_market() -> None:
         ({"commissions": "free"}, "commissions = 'free' is unknown"),
         ({"spread": "wide"}, "spread = 'wide' is unknown"),
         ({"accounts": ()}, "is not a list of account ids"),
-        ({"max_server_version": 200}, "max_server_version = 200 is not within 157..178"),
+        ({"max_server_version": 300}, "max_server_version = 300 is not within 157..225"),
         ({"never_fill": frozenset({"NOPE"})}, "symbol 'NOPE' is not in this market; it knows ACME, BOLT, TWIN"),
         ({"reject": {"ACME": (999, "")}}, "ACME:999 has no words of its own"),
     ],

@@ -7,17 +7,22 @@ from quant_trading.tws_sim.orders import Event, Status, next_status
 ALLOWED = {
     ("Held", "transmit"): "PreSubmitted",
     ("Held", "cancel"): "Cancelled",
+    ("Held", "cancelled"): "Cancelled",
     ("PreSubmitted", "work"): "Submitted",
     ("PreSubmitted", "fill"): "Filled",
+    ("PreSubmitted", "fill in part"): "Submitted",
     ("PreSubmitted", "cancel"): "PendingCancel",
     ("PreSubmitted", "cancelled"): "Cancelled",
     ("PreSubmitted", "reject"): "Inactive",
     ("Submitted", "work"): "Submitted",
     ("Submitted", "fill"): "Filled",
+    ("Submitted", "fill in part"): "Submitted",
+    ("Submitted", "reject"): "Inactive",
     ("Submitted", "cancel"): "PendingCancel",
     ("Submitted", "cancelled"): "Cancelled",
     ("PendingCancel", "cancelled"): "Cancelled",
     ("PendingCancel", "fill"): "Filled",
+    ("PendingCancel", "fill in part"): "PendingCancel",
 }
 
 
