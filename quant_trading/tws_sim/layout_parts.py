@@ -147,9 +147,9 @@ PEG_TAIL: tuple[Item, ...] = (
 
 ORDER_PREVIEW: tuple[Item, ...] = (
     *text("marginCurrency", since=195),
-    *number("initMarginBeforeOutsideRth", "maintMarginBeforeOutsideRth", "equityWithLoanBeforeOutsideRth", since=195),
-    *number("initMarginChangeOutsideRth", "maintMarginChangeOutsideRth", "equityWithLoanChangeOutsideRth", since=195),
-    *number("initMarginAfterOutsideRth", "maintMarginAfterOutsideRth", "equityWithLoanAfterOutsideRth", since=195),
+    *number("initMarginBeforeOutsideRTH", "maintMarginBeforeOutsideRTH", "equityWithLoanBeforeOutsideRTH", since=195),
+    *number("initMarginChangeOutsideRTH", "maintMarginChangeOutsideRTH", "equityWithLoanChangeOutsideRTH", since=195),
+    *number("initMarginAfterOutsideRTH", "maintMarginAfterOutsideRTH", "equityWithLoanAfterOutsideRTH", since=195),
     *number("suggestedSize", since=195),
     *text("rejectReason", since=195),
     Many(

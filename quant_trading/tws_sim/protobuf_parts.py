@@ -208,9 +208,9 @@ ORDER_STATE: Table = (
     *number(initMarginAfter=8, maintMarginAfter=9, equityWithLoanAfter=10),
     *number(commission=11, minCommission=12, maxCommission=13),
     *text(commissionCurrency=14, marginCurrency=15),
-    *number(initMarginBeforeOutsideRth=16, maintMarginBeforeOutsideRth=17, equityWithLoanBeforeOutsideRth=18),
-    *number(initMarginChangeOutsideRth=19, maintMarginChangeOutsideRth=20, equityWithLoanChangeOutsideRth=21),
-    *number(initMarginAfterOutsideRth=22, maintMarginAfterOutsideRth=23, equityWithLoanAfterOutsideRth=24),
+    *number(initMarginBeforeOutsideRTH=16, maintMarginBeforeOutsideRTH=17, equityWithLoanBeforeOutsideRTH=18),
+    *number(initMarginChangeOutsideRTH=19, maintMarginChangeOutsideRTH=20, equityWithLoanChangeOutsideRTH=21),
+    *number(initMarginAfterOutsideRTH=22, maintMarginAfterOutsideRTH=23, equityWithLoanAfterOutsideRTH=24),
     *size(suggestedSize=25),
     *text(rejectReason=26),
     Rows(

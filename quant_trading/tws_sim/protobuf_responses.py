@@ -70,7 +70,8 @@ def _details_values(values: Mapping[str, Any]) -> Values:
 def _commission_values(values: Mapping[str, Any]) -> Values:
     # Left out, the client would read a profit of zero.
     unset = {name: _UNSET_DOUBLE for name in ("realizedPNL", "yield") if values.get(name) is None}
-    return dict(values) | unset
+    date = values.get("yieldRedemptionDate")  # a number in the text form, a text here
+    return dict(values) | unset | {"yieldRedemptionDate": None if date is None else str(date)}
 
 
 _EXECUTION: Table = (
