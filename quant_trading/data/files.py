@@ -1,28 +1,41 @@
 """Files that are there in full or not at all."""
 
+import os
 from pathlib import Path
 
 from quant_trading.domain.errors import ConfigError
 
-__all__ = ["replace_file"]
+__all__ = ["put_in_place", "replace_file"]
+
+
+def put_in_place(path: Path, content: bytes) -> None:
+    """Write `content` to a new file beside `path` and, once it is on the medium, let it take the name.
+
+    Missing folders are made. Who reads `path` meanwhile sees the old content, and so does everybody when it fails.
+
+    Raises:
+        OSError: when the place cannot be written.
+    """
+    written = path.with_name(f".{path.name}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with written.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a name that outlives a power cut before its content does would be an empty file
+        written.replace(path)
+    finally:
+        written.unlink(missing_ok=True)
 
 
 def replace_file(path: Path, content: bytes) -> Path:
-    """Write `content` to a new file beside `path`, let it take the name, and return `path`.
-
-    Missing folders are made. Who reads `path` meanwhile sees the old content.
+    """Do as `put_in_place` and return `path`.
 
     Raises:
         ConfigError: when the place cannot be written.
     """
-    written = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            written.write_bytes(content)
-            written.replace(path)
-        finally:
-            written.unlink(missing_ok=True)
+        put_in_place(path, content)
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be written ({error.strerror}); choose another place or free this one"

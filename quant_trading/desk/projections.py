@@ -7,13 +7,13 @@ never sees half a line and a failure leaves the old file as it was.
 import csv
 import io
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+from quant_trading.data.files import put_in_place
 from quant_trading.domain.errors import JournalError
 
 __all__ = [
@@ -170,14 +170,8 @@ def _damaged(path: Path, line: int, problem: str) -> JournalError:
 
 def _replace(path: Path, content: bytes, rows: Sequence[Sequence[str]]) -> None:
     """Put `content` and `rows` in the place of the file at once."""
-    fresh = path.with_name(f"{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("wb") as file:
-            file.write(content + _lines(rows))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        put_in_place(path, content + _lines(rows))
     except OSError as error:
         raise JournalError(f"{path}: cannot be written: {error.strerror}; close what has it open, or make room; the "
                            "journal has the run") from error  # fmt: skip

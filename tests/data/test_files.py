@@ -2,7 +2,7 @@
 
 import pytest
 
-from quant_trading.data.files import replace_file
+from quant_trading.data.files import put_in_place, replace_file
 from quant_trading.domain.errors import ConfigError
 
 
@@ -18,3 +18,27 @@ def test_a_place_that_is_none_leaves_nothing_behind(tmp_path):
     with pytest.raises(ConfigError, match=r"taken cannot be written \(.+\); choose another place"):
         replace_file(tmp_path / "taken", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_content_is_on_the_medium_before_it_takes_the_name(tmp_path, monkeypatch):
+    path, seen = tmp_path / "a.csv", []
+    path.write_bytes(b"old")
+    monkeypatch.setattr("os.fsync", lambda _: seen.append((path.read_bytes(), (tmp_path / ".a.csv.new").read_bytes())))
+    put_in_place(path, b"new")
+    assert seen == [(b"old", b"new")]
+    assert path.read_bytes() == b"new"
+
+
+def test_a_medium_that_fails_leaves_the_old_content_and_no_rest(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(5, "Input/output error")
+
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old")
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        put_in_place(path, b"new")
+    with pytest.raises(ConfigError, match="Input/output error"):
+        replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [one.name for one in tmp_path.iterdir()] == ["a.csv"]
