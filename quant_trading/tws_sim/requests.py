@@ -27,6 +27,7 @@ from quant_trading.tws_sim.layout_parts import (
     number,
     text,
 )  # fmt: skip
+from quant_trading.tws_sim.market_layouts import MARKET_REQUESTS
 
 __all__ = ["REFUSED", "REQUESTS", "REQUEST_NAMES"]
 
@@ -309,34 +310,11 @@ _REFERENCE: tuple[Layout, ...] = (
 )  # fmt: skip
 
 
-def _refused(message_id: int, name: str, *, has_version: bool, has_req_id: bool = True) -> Layout:
-    head: tuple[Item, ...] = (*((_VERSION,) if has_version else ()), *(_REQ_ID if has_req_id else ()))
-    return Layout(message_id, name, (*head, Rest("rest")))
-
-
-_REFUSED: tuple[Layout, ...] = (
-    _refused(10, "reqMktDepth", has_version=True),
-    _refused(11, "cancelMktDepth", has_version=True),
-    _refused(12, "reqNewsBulletins", has_version=True, has_req_id=False),
-    _refused(13, "cancelNewsBulletins", has_version=True, has_req_id=False),
-    _refused(22, "reqScannerSubscription", has_version=False),
-    _refused(23, "cancelScannerSubscription", has_version=True),
-    _refused(24, "reqScannerParameters", has_version=True, has_req_id=False),
-    _refused(50, "reqRealTimeBars", has_version=True),
-    _refused(51, "cancelRealTimeBars", has_version=True),
-    _refused(78, "reqSecDefOptParams", has_version=False),
-    _refused(84, "reqNewsArticle", has_version=False),
-    _refused(86, "reqHistoricalNews", has_version=False),
-    _refused(96, "reqHistoricalTicks", has_version=False),
-    _refused(97, "reqTickByTickData", has_version=False),
-    _refused(98, "cancelTickByTickData", has_version=False),
-)
-
-REQUESTS: dict[int, Layout] = {layout.id: layout for layout in (*_SERVED, *_REFERENCE, *_REFUSED)}
+REQUESTS: dict[int, Layout] = {layout.id: layout for layout in (*_SERVED, *_REFERENCE, *MARKET_REQUESTS)}
 """Request layouts by message id."""
 
 REQUEST_NAMES: dict[str, Layout] = {layout.name: layout for layout in REQUESTS.values()}
 """Request layouts by name; the names are those of the official client's methods."""
 
-REFUSED: frozenset[str] = frozenset(layout.name for layout in _REFUSED)
+REFUSED: frozenset[str] = frozenset()
 """Names of the requests that are understood and answered with an error."""

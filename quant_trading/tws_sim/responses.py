@@ -26,6 +26,7 @@ from quant_trading.tws_sim.layout_parts import (
     number,
     text,
 )  # fmt: skip
+from quant_trading.tws_sim.market_layouts import MARKET_RESPONSES
 
 __all__ = ["FOLLOW_UPS", "RESPONSES", "RESPONSE_NAMES"]
 
@@ -392,10 +393,12 @@ _LAYOUTS: tuple[Layout, ...] = (
     Layout(111, "updateConfigResponse", (*_REQ_ID, *text("status", "message"))),
 )  # fmt: skip
 
-RESPONSES: dict[int, Layout] = {layout.id: layout for layout in _LAYOUTS}
+_ALL = (*_LAYOUTS, *MARKET_RESPONSES)
+
+RESPONSES: dict[int, Layout] = {layout.id: layout for layout in _ALL}
 """Response layouts by message id."""
 
-RESPONSE_NAMES: dict[str, Layout] = {layout.name: layout for layout in _LAYOUTS}
+RESPONSE_NAMES: dict[str, Layout] = {layout.name: layout for layout in _ALL}
 """Response layouts by name; the names are those of the official client's callbacks."""
 
 FOLLOW_UPS: dict[str, tuple[str, int]] = {"historicalData": ("historicalDataEnd", 196)}

@@ -15,13 +15,13 @@ from quant_trading.tws_sim.announce import Announcer
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.connection import NO_ID, Session
 from quant_trading.tws_sim.contracts import ContractBook
-from quant_trading.tws_sim.data_service import DataService
 from quant_trading.tws_sim.desk_service import DeskService
 from quant_trading.tws_sim.errors import RequestRefused
 from quant_trading.tws_sim.exchange import Exchange
 from quant_trading.tws_sim.fields import Message
-from quant_trading.tws_sim.history_service import HistoryService
 from quant_trading.tws_sim.hub import Hub
+from quant_trading.tws_sim.market import SeriesTape
+from quant_trading.tws_sim.market_services import MarketServices
 from quant_trading.tws_sim.order_service import OrderService
 from quant_trading.tws_sim.orders import Execution, Order
 from quant_trading.tws_sim.pacing import Pacing
@@ -75,7 +75,8 @@ class Simulator:
         """
         self._config = config
         self._timeline = Timeline(start_ns)
-        self._book = ContractBook(tape.contracts())
+        directory = tape.directory if isinstance(tape, SeriesTape) else None
+        self._book = ContractBook(tape.contracts(), directory, lambda: self._timeline.now_ns)
         self._hub = Hub()
         streams = Streams(self._timeline)
         announcer = Announcer(self._hub, config.master_client_id, self._observe)
@@ -83,11 +84,10 @@ class Simulator:
         self._accounts = AccountService(self._exchange, streams, self._timeline, config)
         announcer.on_fill = self._accounts.on_fill
         self._orders = OrderService(self._exchange, self._book, self._hub, self._timeline, config)
-        data = DataService(self._exchange, self._book, streams, self._timeline, config)
-        history = HistoryService(tape, self._book, streams, self._timeline, config)
+        self.market = MarketServices(tape, self._book, streams, self._timeline, config)
         desk = DeskService(self._timeline)
         self._handlers = desk.handlers()
-        self._handlers |= self._accounts.handlers() | self._orders.handlers() | data.handlers() | history.handlers()
+        self._handlers |= self._accounts.handlers() | self._orders.handlers() | self.market.handlers()
         self.counters: Counter[str] = Counter()
         self.frames_over_pace = 0
         self._recent_frames: dict[Session, deque[int]] = {}
@@ -211,6 +211,7 @@ class Simulator:
         was_known = self._hub.client(session.client_id) is session
         self._hub.leave(session)
         self._accounts.forget(session)
+        self.market.forget(session)
         self._recent_frames.pop(session, None)
         self.pacing.forget(session)
         if was_known:

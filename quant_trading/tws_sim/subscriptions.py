@@ -14,6 +14,7 @@ class _Stream:
     action: Callable[[], None]
     interval_ns: int
     is_aligned: bool
+    idle_until: Callable[[], int | None] | None
     timer: Timer | None = None
 
 
@@ -33,15 +34,17 @@ class Streams:
         action: Callable[[], None],
         *,
         is_aligned: bool = False,
+        idle_until: Callable[[], int | None] | None = None,
     ) -> None:
         """Run `action` every `interval_ns` from now on; replaces the stream of the same kind and id.
 
         Args:
             is_aligned: run at multiples of the interval since 1970, not of the moment of the start, so that
                 the end of a bar is met exactly.
+            idle_until: returns until when there is nothing to say, None when there may be.
         """
         self.stop(session, kind, req_id)
-        stream = _Stream(action, interval_ns, is_aligned)
+        stream = _Stream(action, interval_ns, is_aligned, idle_until)
         self._streams[session, kind, req_id] = stream
         self._arm(stream)
 
@@ -51,6 +54,8 @@ class Streams:
             stream.action()
 
         now, interval = self._timeline.now_ns, stream.interval_ns
+        resumes = stream.idle_until() if stream.idle_until is not None else None
+        now = now if resumes is None else max(now, resumes)
         at_ns = (now // interval + 1) * interval if stream.is_aligned else now + interval
         stream.timer = self._timeline.call_at(at_ns, run, is_background=True)
 

@@ -101,7 +101,7 @@ def _sizes(volume: IntArray, count: IntArray, first: IntArray, row: IntArray, ch
     size = reached.copy()
     size[1:] -= reached[:-1]
     size[first] = reached[first]
-    return size + one
+    return np.asarray(size + one)
 
 
 def quotes_of(top: TopRows, scale: int) -> QuoteTicks:

@@ -145,7 +145,8 @@ def test_nothing_is_met_with_silence() -> None:
     silent = {"setServerLogLevel", "cancelPositions", "reqGlobalCancel", "reqAutoOpenOrders", "cancelHeadTimeStamp",
               "cancelAccountSummary", "cancelPositionsMulti", "cancelAccountUpdatesMulti", "cancelPnL",
               "cancelPnLSingle", "reqMarketDataType", "cancelContractData", "cancelHistoricalTicks",
-              "cancelFundamentalData", "cancelWshMetaData", "cancelWshEventData"}  # fmt: skip
+              "cancelFundamentalData", "cancelWshMetaData", "cancelWshEventData", "reqNewsBulletins",
+              "cancelNewsBulletins"}  # fmt: skip
     for name in sorted(set(REQUEST_NAMES) - {"startApi"}):
         client = RawClient(market(), client_id=0)
         values = {"reqId": 7, "orderId": 7, "subscribe": True, "marketDataType": 1, "autoBind": True, "symbol": "ACME"}
