@@ -4,11 +4,13 @@
     python scripts/ibkr_smoke.py
     python scripts/ibkr_smoke.py --port 4002 --client-id 31
 
-Exit code: 0 all well, 3 no connection, 4 account refused, 6 no bars, 2 wrong arguments.
+Where to connect is read as by trade.py: command line > environment > .env > configs/paper.yaml.
+Exit code: 0 all well, 3 no connection, 4 account refused, 6 no bars, 2 wrong arguments or settings.
 """
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 if TYPE_CHECKING:
     from quant_trading.core.ibkr_account import IBKRAccount
+    from quant_trading.settings import Settings
 
 _SYMBOL = "SPY"
 
@@ -32,13 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from quant_trading.domain.errors import DeskError
 
     try:
+        settings = _settings(options)
+        ibkr = settings.ibkr
         account = IBKRAccount(
             options.mode,
-            client_id=CLIENT_IDS["smoke"] if options.client_id is None else options.client_id,
-            host=options.host,
-            port=options.port,
-            expected_account=options.account,
-            live_accounts=(options.account,) if options.account else (),
+            client_id=CLIENT_IDS["smoke"] if ibkr.client_id is None else ibkr.client_id,
+            host=ibkr.host,
+            port=settings.port(options.mode),
+            expected_account=ibkr.account,
+            # Whoever names a live account may look at it: this session cannot send an order.
+            live_accounts=(*ibkr.live_accounts, *filter(None, [ibkr.account])),
+            allow_port_mismatch=ibkr.allow_port_mismatch,
+            timeout_seconds=ibkr.connect_timeout_seconds,
         )
         with account:
             _check(account, print)
@@ -51,12 +59,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Check the connection to TWS or IB Gateway; sends no order.")
-    parser.add_argument("--host", help="default: IBKR_HOST, else 127.0.0.1")
-    parser.add_argument("--port", type=int, help="default: IBKR_PAPER_PORT, else 7497")
-    parser.add_argument("--client-id", type=int, help="default: 14")
-    parser.add_argument("--account", help="needed when the login manages several, and for --mode live")
-    parser.add_argument("--mode", choices=("paper", "live"), default="paper", help="default: paper")
+    add = parser.add_argument
+    add("--config", metavar="FILE", default="configs/paper.yaml", help="settings (default: %(default)s)")
+    add("--host", help="default: IBKR_HOST, else ibkr.host of the settings")
+    add("--port", help="default: IBKR_PAPER_PORT (live: IBKR_LIVE_PORT), else ibkr.port of the settings")
+    add("--client-id", help="default: IBKR_CLIENT_ID, else ibkr.client_id of the settings, else 14")
+    add("--account", help="needed when the login manages several, and for --mode live; default: IBKR_ACCOUNT")
+    add("--mode", choices=("paper", "live"), default="paper", help="default: paper")
     return parser
+
+
+def _settings(options: argparse.Namespace) -> "Settings":
+    from quant_trading.app import home
+    from quant_trading.settings import load_settings
+
+    given = {
+        "ibkr.host": options.host,
+        "ibkr.live_port" if options.mode == "live" else "ibkr.port": options.port,
+        "ibkr.client_id": options.client_id,
+        "ibkr.account": options.account,
+    }
+    root, config = home(os.environ), Path(options.config)
+    config = config.absolute() if config.is_file() else root / config
+    return load_settings(config, overrides=given, environ=os.environ, root=root)
 
 
 def _check(account: "IBKRAccount", say: Callable[[str], None]) -> None:

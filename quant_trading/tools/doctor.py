@@ -1,6 +1,7 @@
 """Says what this machine has and lacks for the desk, each lack with its cure; changes nothing.
 
-Only the standard library is used, and nothing of the desk's other modules: this has to work when nothing else does.
+Only the standard library is used, since this has to work when nothing else does; where the desk's packages are
+installed, the settings are read as the desk reads them.
 
     ./desk doctor
     python -m quant_trading.tools.doctor
@@ -71,8 +72,9 @@ def examine(checkout: Path, environment: str = "") -> Iterator[Finding]:
     yield _hooks(checkout)
     yield from _clients(checkout)
     yield _shared_data(checkout)
-    yield _local_settings(checkout)
-    yield _tws()
+    settings, host, port = _link(checkout)
+    yield settings
+    yield _tws(host, port)
 
 
 def _python() -> Finding:
@@ -172,23 +174,37 @@ def _shared_data(checkout: Path) -> Finding:
     return Finding("test data", Verdict.NOTE, f"none at {folder}, its tests are skipped; set QT_SHARED to the folder")
 
 
-def _local_settings(checkout: Path) -> Finding:
-    if (checkout / ".env").is_file():
-        return Finding("settings", Verdict.OK, ".env is there and overrides configs/paper.yaml")
-    return Finding("settings", Verdict.NOTE, "no .env, the defaults hold; for your own ports: cp .env.example .env")
+def _link(checkout: Path) -> tuple[Finding, str, int]:
+    """Return the finding about the settings, and where they say the paper account is, port 0 when they do not."""
+    try:
+        from quant_trading.domain.errors import ConfigError
+        from quant_trading.settings import load_settings
+    except ImportError as error:
+        text = f"not read, {error.name} is not installed: the next ./desk start installs it"
+        return Finding("settings", Verdict.NOTE, text), "", 0
+    root = Path(os.environ.get("QT_HOME") or checkout)
+    try:
+        settings = load_settings(checkout / "configs" / "paper.yaml", environ=os.environ, root=root)
+    except ConfigError as error:
+        return Finding("settings", Verdict.BAD, str(error)), "", 0
+    if (root / ".env").is_file():
+        finding = Finding("settings", Verdict.OK, ".env is there and overrides configs/paper.yaml")
+    else:
+        text = "no .env, configs/paper.yaml holds; for your own ports: cp .env.example .env"
+        finding = Finding("settings", Verdict.NOTE, text)
+    return finding, settings.ibkr.host, settings.port("paper")
 
 
-def _tws() -> Finding:
+def _tws(host: str, port: int) -> Finding:
     """Whether anything listens where the paper account is expected; says no word to it."""
-    host, port = os.environ.get("IBKR_HOST", "127.0.0.1"), os.environ.get("IBKR_PAPER_PORT", "7497")
     cure = (
         "start TWS (paper) with Global Configuration -> API -> Settings -> Enable ActiveX and Socket Clients, "
         "or the simulator: ./desk sim"
     )
-    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        return Finding("TWS", Verdict.BAD, f"IBKR_PAPER_PORT={port} is not a port; write a number such as 7497")
+    if not port:
+        return Finding("TWS", Verdict.NOTE, "not looked for: the settings do not say where it is")
     try:
-        socket.create_connection((host, int(port)), timeout=2).close()
+        socket.create_connection((host, port), timeout=2).close()
     except OSError as error:
         return Finding("TWS", Verdict.NOTE, f"nothing answers at {host}:{port} ({error}); {cure}")
     return Finding("TWS", Verdict.OK, f"something listens at {host}:{port}")

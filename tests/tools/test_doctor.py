@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from quant_trading.tools.doctor import Finding, Verdict
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with a lock and nothing else, on a machine where nobody set anything."""
     for name in [*os.environ]:
-        if name.startswith("QT_PYTHON_") or name in ("QT_SHARED", "IBKR_HOST"):
+        if name.startswith(("QT_PYTHON_", "IBKR_")) or name in ("QT_SHARED", "QT_HOME"):
             monkeypatch.delenv(name)
     folder = tmp_path / "checkout"
     folder.mkdir()
@@ -25,15 +26,13 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "numpy==2.4.6 ; python_full_version < '3.12'\n"
         "numpy==2.5.5 ; python_full_version >= '3.12'\n"
     )
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point the TWS check at a port that was free a moment ago, whatever runs on this machine."""
+    # A port that was free a moment ago, whatever runs on this machine.
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("IBKR_PAPER_PORT", str(sock.getsockname()[1]))
+        port = sock.getsockname()[1]
+    (folder / "configs").mkdir()
+    (folder / "configs" / "paper.yaml").write_text(f"ibkr:\n  port: {port}\n")
+    return folder
 
 
 def of(checkout: Path, what: str, environment: str = "") -> Finding:
@@ -108,9 +107,40 @@ def test_tws_is_heard_when_something_listens(checkout: Path, monkeypatch: pytest
         assert of(checkout, "TWS").verdict is Verdict.OK
 
 
-def test_a_port_that_is_none_is_bad(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IBKR_PAPER_PORT", "74a97")
-    assert "IBKR_PAPER_PORT=74a97 is not a port" in of(checkout, "TWS").text
+def test_tws_is_looked_for_where_the_env_file_says(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert of(checkout, "settings").verdict is Verdict.NOTE
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (checkout / ".env").write_text(f"IBKR_PAPER_PORT={server.getsockname()[1]}\n")
+        assert of(checkout, "settings").verdict is Verdict.OK
+        assert of(checkout, "TWS").verdict is Verdict.OK
+        monkeypatch.setenv("IBKR_PAPER_PORT", "1")  # the environment stands above the file
+        assert "127.0.0.1:1 " in of(checkout, "TWS").text
+        monkeypatch.delenv("IBKR_PAPER_PORT")
+        monkeypatch.setenv("QT_HOME", str(checkout.parent))  # where there is no .env
+        assert of(checkout, "TWS").verdict is Verdict.NOTE
+
+
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_port_that_is_none_is_bad(checkout: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    if place == ".env":
+        (checkout / ".env").write_text("IBKR_PAPER_PORT=74a97\n")
+    else:
+        monkeypatch.setenv("IBKR_PAPER_PORT", "74a97")
+    finding = of(checkout, "settings")
+    assert finding.verdict is Verdict.BAD
+    assert finding.text.startswith(f"{place}: IBKR_PAPER_PORT = 74a97 ")
+    assert of(checkout, "TWS").text.startswith("not looked for")
+
+
+def test_without_the_packages_the_rest_is_still_told(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("quant_trading.settings")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    finding = of(checkout, "settings")
+    assert (finding.verdict, finding.text) == (
+        Verdict.NOTE, "not read, pydantic is not installed: the next ./desk start installs it"
+    )  # fmt: skip
+    assert of(checkout, "TWS").verdict is Verdict.NOTE
 
 
 def test_the_exit_code_tells_whether_anything_is_bad(
