@@ -290,19 +290,19 @@ class Matcher:
             self._floor.expire(order, "")
             return
         self._floor.show_working(order)
-        if order.limit is not None:
-            self._rest(order, hours, _next_second(self._timeline.now_ns))
-        else:
-            self._await_volume(order, hours)
+        self._await_volume(order, hours)
 
     def _await_volume(self, order: Order, hours: Hours) -> None:
-        """Go on at the next second in which anything trades."""
+        """Go on at the next second in which anything trades; a limit then takes more, or rests."""
         start_ns, until_ns = _next_second(self._timeline.now_ns), self._until(order, hours)
         found = self._scanner.first_reach(
             order.contract, _ANY_PRICE, False, start_ns, until_ns, outside_rth=heeds_outside_rth(order)
         )
-        at_ns = until_ns if found is None else found[0]
-        self._call(order, at_ns, lambda: self._work_market(order, hours))
+        if found is None:
+            self._call(order, until_ns, lambda: self._at_end(order))
+            return
+        go_on = self._work_market if order.limit is None else self._work_limit
+        self._call(order, found[0], lambda: go_on(order, hours))
 
     def _available(self, order: Order) -> Decimal:
         """Return the shares to be had now."""
@@ -503,7 +503,9 @@ class Matcher:
                 self._floor.fill(order, opposite, shares, is_taking=True)
             if order.status.is_done:
                 return
-        self._rest_at(order, hours, price, _next_second(now), again_ns, lambda: self._peg(order, hours))
+        # A trade at the very moment of the next look still meets the old price.
+        rest_until_ns = min(again_ns + 1, until_ns)
+        self._rest_at(order, hours, price, _next_second(now), rest_until_ns, lambda: self._peg(order, hours))
 
     # Conditions
 
