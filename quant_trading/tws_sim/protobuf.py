@@ -15,7 +15,9 @@ from typing import Any
 
 from quant_trading.tws_sim.fields import FieldError, Values, format_number
 
-__all__ = ["Form", "Inline", "Item", "List", "Options", "Pairs", "Rows", "Scalar", "Table", "decode", "encode"]
+__all__ = [
+    "Answer", "Form", "Inline", "Item", "List", "Options", "Pairs", "Rows", "Scalar", "Table", "decode", "encode",
+]  # fmt: skip
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
@@ -92,6 +94,21 @@ class Options:
 
 Item = Scalar | Inline | Rows | List | Pairs | Options
 Table = tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer's table.
+
+    Attributes:
+        since: the first version that has it in protobuf.
+        prepare: turns the values of the text form into those of this one.
+    """
+
+    since: int
+    table: Table
+    prepare: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+
 
 _PAIR: Table = (Scalar(1, "tag", Form.TEXT), Scalar(2, "value", Form.TEXT))
 

@@ -5,13 +5,13 @@ moves the requests of the same family (read; that TWS moves both at once is assu
 goes out as text with a raw id, which the official client reads at every version (measured).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from quant_trading.tws_sim.fields import Values
-from quant_trading.tws_sim.protobuf import Form, Inline, List, Pairs, Rows, Scalar, Table, encode
+from quant_trading.tws_sim.protobuf import Answer, Form, Inline, List, Pairs, Rows, Scalar, Table, encode
+from quant_trading.tws_sim.protobuf_market import MARKET_ANSWERS
 from quant_trading.tws_sim.protobuf_parts import (
     CONTRACT,
     ORDER,
@@ -26,21 +26,7 @@ from quant_trading.tws_sim.protobuf_parts import (
     text,
 )
 
-__all__ = ["RESPONSE_TABLES", "Answer", "encode_response"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer's table.
-
-    Attributes:
-        since: the first version that has it in protobuf.
-        prepare: turns the values of the text form into those of this one.
-    """
-
-    since: int
-    table: Table
-    prepare: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+__all__ = ["RESPONSE_TABLES", "encode_response"]
 
 
 _REQ_ID = integer(reqId=1)
@@ -251,7 +237,7 @@ _DATA: dict[str, Answer] = {
     "fundamentalData": Answer(210, (*_REQ_ID, *text(data=2))),
 }
 
-RESPONSE_TABLES: dict[str, Answer] = _ORDERS | _CONTRACTS | _ACCOUNTS | _DATA
+RESPONSE_TABLES: dict[str, Answer] = _ORDERS | _CONTRACTS | _ACCOUNTS | _DATA | MARKET_ANSWERS
 """The protobuf form of every answer that has one, by the name of its text layout."""
 
 

@@ -81,7 +81,7 @@ def _number(value: Any) -> Decimal | None:
 # What a client reads and does not hand on: deprecated, or folded into something else.
 DROPPED = {
     "sharesAllocation", "eTradeOnly", "firmQuoteOnly", "nbboPriceCap", "mdSizeMultiplier", "faProfile", "attribs",
-    "mask", "hasDeltaNeutral", "conditions.condType",
+    "mask", "ticks.mask", "hasDeltaNeutral", "conditions.condType",
 }  # fmt: skip
 
 # What the protobuf messages have no place for, or hand on in another shape.
@@ -106,16 +106,15 @@ def differences(
     if "failed" in result or result["logged"]:
         return [result.get("failed") or result["logged"][0]]
     reasons = [f"{result['rest']} fields are left unread"] if result["rest"] else []
-    theirs: Flat = {}
-    for _, arguments in result["calls"]:
-        for key, value in arguments:
-            flatten_plain(key, value, theirs)
+    theirs = flatten_calls(result)
     for key, ours in flatten_values(values).items():
         if key in DROPPED or key in dropped or (is_protobuf and key in NOT_IN_PROTOBUF):
             continue
         found = next((theirs[word] for word in words_of(name, key) if word in theirs), None)
         if key == "conditions.conjunction":
             ours = [word == "a" for word in ours]
+        if (name, key) == ("tickByTick", "tickType"):
+            continue  # it says which of three calls is made
         if name == "tickPrice" and found is not None:
             found = found[:1]  # the client makes a size of its own of it
         if found is None:
@@ -124,6 +123,27 @@ def differences(
         elif not agree(ours, found, is_ordered=not (is_protobuf and key.startswith(MAPS))):
             reasons.append(f"{key} = {ours} is read as {found}")
     return reasons
+
+
+def flatten_calls(result: dict[str, Any]) -> Flat:
+    """Return what the client handed to its user, by its own names."""
+    flat: Flat = {}
+    for _, arguments in result.get("calls", ()):
+        for key, value in arguments:
+            flatten_plain(key, value, flat)
+    return flat
+
+
+def alike(one: list[Any], other: list[Any]) -> bool:
+    """Say whether two lists of a client's values are equal; the unset values of its types are one."""
+    return len(one) == len(other) and all(
+        same(first, second) or (_is_unset(first) and _is_unset(second))
+        for first, second in zip(one, other, strict=True)
+    )
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or str(value) in _UNSET
 
 
 def agree(ours: list[Any], found: list[Any], *, is_ordered: bool) -> bool:
@@ -170,6 +190,13 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "xml": ("cxml",),
     "count": ("barCount",),
     "wap": ("average",),
+    "message": ("newsMessage",),
+    "start": ("startDateTime",),
+    "end": ("endDateTime",),
+    "open": ("open_",),
+    "expirations.expiration": ("expirations",),
+    "strikes.strike": ("strikes",),
+    "legs": ("legsStr",),
     "entries.size": ("items.count",),
     "orderBound.permId": ("reqId",),
     "orderBound.clientId": ("apiClientId",),
@@ -199,6 +226,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "exchanges": ("depthMktDataDescriptions",),
     "codes": ("familyCodes",),
     "bars": ("",),
+    "elements": ("",),
 }
 
 

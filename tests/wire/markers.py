@@ -21,7 +21,7 @@ CONDITIONS: list[Values] = [
 _SPECIAL: Values = {
     "conditions": CONDITIONS, "secType": "STK", "orderType": "LMT", "lastTradeDate": "20261218", "multiplier": "100",
     "usePriceMgmtAlgo": "1", "maturity": "20301115", "right": "C", "tickType": 4,
-    "fundDistributionPolicyIndicator": "N", "fundAssetType": "001", "attribs": 0, "mask": 0, "articleType": 0,
+    "fundDistributionPolicyIndicator": "N", "fundAssetType": "001", "attribs": 1, "mask": 1, "articleType": 0,
     "liquidation": 1,
 }  # fmt: skip
 
@@ -36,10 +36,13 @@ _PER_MESSAGE: dict[str, Values] = {
 _NEVER_UNSET: dict[str, tuple[str, ...]] = {
     "tickGeneric": ("value",),
     "tickSize": ("size",),
+    "updateMktDepth": ("price", "size"),
+    "updateMktDepthL2": ("price", "size"),
     "tickEFP": ("basisPoints", "totalDividends", "dividendImpact", "dividendsToLastTradeDate"),
 }
 
-SINCE = {"historicalDataEnd": 196, "currentTimeInMillis": 197, "wshMetaData": 161, "wshEventData": 161, "userInfo": 167}
+SINCE = {"historicalDataEnd": 196, "currentTimeInMillis": 197, "wshMetaData": 161, "wshEventData": 161, "userInfo": 167,
+         "historicalSchedule": 165}  # fmt: skip
 """When clients came to know a message."""
 
 VARIANTS = ("full", "empty", "pegged", "fund", "tick 1", "tick 3")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from quant_trading.tws_sim.fields import Layout, encode_body
-from quant_trading.tws_sim.protobuf_responses import encode_response
+from quant_trading.tws_sim.protobuf_responses import RESPONSE_TABLES, encode_response
 from quant_trading.tws_sim.responses import RESPONSES
-from tests.wire.comparison import differences
+from tests.wire.comparison import MAPS, alike, differences, flatten_calls
 from tests.wire.markers import SINCE, fill, variants_of
 from tests.wire.peers import PEERS, ask_peer
 
@@ -19,6 +19,10 @@ pytestmark = [pytest.mark.clients, pytest.mark.slow]
 
 # Answers that come to the user in their protobuf form only.
 UNSEEN = {"configResponse", "updateConfigResponse"}
+
+# Fields that one of the two forms does not have.
+UNLIKE = {"auctionStrategy", "basisPoints", "basisPointsType"}
+BOND_MATURITY = ("bondContractDetails", "lastTradeDateOrContractMonth")  # protobuf gives it as the contract's date too
 
 
 def versions_of(highest: int) -> list[int]:
@@ -58,3 +62,32 @@ def test_every_message_is_read_as_it_was_meant(variable: str) -> None:
         wrong += [f"{layout.name} {version} {variant}: {reason}" for reason in reasons]
     assert len(cases) > 100
     assert not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong[:40])
+
+
+def test_protobuf_says_what_text_says() -> None:
+    """The newest client makes the same calls of the same values, whichever way they come."""
+    cases = [
+        (layout, variant, fill(layout, 200, variant, whole_numbers=False))
+        for layout in RESPONSES.values()
+        for variant in variants_of(layout)
+        if layout.name in RESPONSE_TABLES and layout.name not in UNSEEN
+    ]
+    tasks = [task_for(layout, version, values) for layout, _, values in cases for version in (200, 225)]
+
+    results = ask_peer("QT_PYTHON_NAUTILUS_IBAPI_1046", tasks)
+
+    wrong = []
+    for (layout, variant, _), text, protobuf in zip(cases, results[::2], results[1::2], strict=True):
+        one, other = flatten_calls(text), flatten_calls(protobuf)
+        for key in sorted({*one, *other}):
+            if (
+                key.startswith(MAPS)
+                or key in UNLIKE
+                or key.startswith("smartComponentMap")
+                or (layout.name, key) == BOND_MATURITY
+            ):
+                continue
+            if not alike(one.get(key, []), other.get(key, [])):
+                wrong.append(f"{layout.name} {variant} {key}: {one.get(key)} as text, {other.get(key)} in protobuf")
+    assert len(cases) > 120
+    assert not wrong, "\n".join(wrong)
