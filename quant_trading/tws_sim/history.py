@@ -5,14 +5,24 @@ the error codes. Reported: weeks and months dated by their last session. Assumed
 trading time; "1 Y" reaches back to the day after the same date a year ago; wording of rarer errors.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
 
 import numpy as np
 
-from quant_trading.refdata.sessions import SessionRangeError, at, exchange_date, session_on
+from quant_trading.refdata.sessions import (
+    EXCHANGE_ZONE,
+    FIRST_SESSION_DAY,
+    LAST_SESSION_DAY,
+    Session,
+    SessionRangeError,
+    at,
+    exchange_date,
+)
 from quant_trading.tws_sim.barsize import DAY, LEGAL_SIZES_TEXT, parse_bar_size
+from quant_trading.tws_sim.hours import Calendar, calendar_of
 from quant_trading.tws_sim.request_text import (
     BAD_END_TEXT,
     Duration,
@@ -22,15 +32,18 @@ from quant_trading.tws_sim.request_text import (
     parse_end,
 )
 from quant_trading.tws_sim.tape import BarSize, Contract, Tape, TapeBars, What
+from quant_trading.tws_sim.times import to_utc
 
 __all__ = [
     "HistoryAnswer",
     "HistoryError",
     "HistoryRequest",
     "HistoryRow",
+    "Schedule",
     "head_timestamp",
     "running_bar",
     "serve_history",
+    "serve_schedule",
 ]
 
 _SECOND_NS = 1_000_000_000
@@ -41,7 +54,7 @@ _SMALLEST_BARS = {"S": 1, "D": 5, "W": 10, "M": 30, "Y": 60}
 _UPDATING = (What.TRADES, What.MIDPOINT, What.BID, What.ASK)
 # Words TWS knows which no stock has data for.
 _OTHER_WHATS = (
-    "SCHEDULE", "HISTORICAL_VOLATILITY", "OPTION_IMPLIED_VOLATILITY", "FEE_RATE",
+    "HISTORICAL_VOLATILITY", "OPTION_IMPLIED_VOLATILITY", "FEE_RATE",
     "YIELD_BID", "YIELD_ASK", "YIELD_BID_ASK", "YIELD_LAST",
 )  # fmt: skip
 _HMDS = "Historical Market Data Service error message:"
@@ -102,12 +115,14 @@ def serve_history(tape: Tape, request: HistoryRequest, now_ns: int) -> HistoryAn
     if end_ns is None:
         return HistoryError(10314, BAD_END_TEXT)
     end_ns = min(end_ns, now_ns)
-    try:
-        start_ns = _start_of(duration, size, end_ns, request.use_rth)
-        bars = tape.bars(request.contract, size, what, start_ns, end_ns, request.use_rth)
-    except SessionRangeError:
-        bars = None
-    if bars is None or len(bars) == 0:
+    calendar = calendar_of(request.contract)
+    bars: TapeBars | None = None
+    start_ns = end_ns
+    # Before the first session of the table there is nothing to count back to.
+    with suppress(SessionRangeError):
+        start_ns = _start_of(duration, size, end_ns, request.use_rth, calendar)
+        bars = tape.bars(request.contract, size, what, start_ns, end_ns, request.use_rth, now_ns)
+    if bars is None or (len(bars) == 0 and not request.keep_up_to_date):
         return HistoryError(162, _no_data(request.contract, what))
     zone = request.contract.time_zone_id
     shown_start = start_ns if size.unit == "second" else at(_utc_date(start_ns), "00:00")
@@ -140,7 +155,7 @@ def head_timestamp(
     tape: Tape, contract: Contract, what_text: str, use_rth: bool, format_date: int
 ) -> str | HistoryError:
     """Return the earliest moment of data: "yyyymmdd-hh:mm:ss" in UTC, or epoch seconds for format 2."""
-    what = _what(what_text)
+    what = _what(what_text, contract.sec_type)
     if isinstance(what, HistoryError):
         return what
     head_ns = tape.head_ns(contract, what)
@@ -162,7 +177,7 @@ def _parse(request: HistoryRequest) -> tuple[BarSize, Duration, What] | HistoryE
             f"Historical data query duration {request.duration_text!r} is invalid. "
             "Format is integer SPACE unit (S|D|W|M|Y)"
         )
-    what = _what(request.what_text)
+    what = _what(request.what_text, request.contract.sec_type)
     if isinstance(what, HistoryError):
         return what
     if request.format_date not in (1, 2, 3):
@@ -171,8 +186,12 @@ def _parse(request: HistoryRequest) -> tuple[BarSize, Duration, What] | HistoryE
     return refused or (size, duration, what)
 
 
-def _what(text: str) -> What | HistoryError:
+def _what(text: str, sec_type: str) -> What | HistoryError:
     words = text.strip().upper()
+    if sec_type == "CRYPTO" and words in ("TRADES", "AGGTRADES"):
+        if words == "AGGTRADES":
+            return What.TRADES
+        return HistoryError(10299, "Expected what to show is AGGTRADES, please use that instead of TRADES.")
     if words in What.__members__:
         return What[words]
     if words == "AGGTRADES":
@@ -200,6 +219,8 @@ def _refused_combination(request: HistoryRequest, size: BarSize, duration: Durat
         if too_fine or (size.count == 1 and count > _MAX_SECONDS_OF_1S_BARS):
             return HistoryError(162, f"{_HMDS}Time length exceed max.")
     ended = bool(request.end_text.strip())
+    if ended and request.contract.sec_type == "CONTFUT":
+        return HistoryError(10339, "Setting end date/time for continuous future security type is not allowed.")
     if what is What.ADJUSTED_LAST and ended:
         return _invalid("End date not supported with adjusted last")
     if request.keep_up_to_date:
@@ -222,20 +243,22 @@ def _no_data(contract: Contract, what: What) -> str:
     return f"{_HMDS}HMDS query returned no data: {contract.symbol}@{contract.exchange} {shown}"
 
 
-def _start_of(duration: Duration, size: BarSize, end_ns: int, use_rth: bool) -> int:
+def _start_of(duration: Duration, size: BarSize, end_ns: int, use_rth: bool, calendar: Calendar) -> int:
     """Return from when on bars are shown: for day bars a midnight in UTC, as their stamps are."""
     if duration.unit == "S" and size.unit == "second":
-        return _seconds_back(duration.count, end_ns, use_rth)
-    anchor = _latest_begun(end_ns, use_rth)
+        return _seconds_back(duration.count, end_ns, use_rth, calendar)
+    latest = _latest_begun(end_ns, use_rth, calendar)
     if duration.unit in "SD":
         days = duration.count if duration.unit == "D" else 1
-        first = anchor
         for _ in range(days - 1):
-            first = _session_day_at_or_before(first - timedelta(days=1))
+            latest = _session_at_or_before(latest.day - timedelta(days=1), calendar)
+        first = latest.day
     else:
-        first = duration.before(anchor) + timedelta(days=1)
+        first = duration.before(latest.day) + timedelta(days=1)
     if size.unit == "second":
-        return at(first, "00:00")
+        session = calendar.session_on(first)
+        # What trades through the night begins its day on the evening before.
+        return min(at(first, "00:00"), session.open_ns) if session is not None else at(first, "00:00")
     return (first - date(1970, 1, 1)).days * 24 * _HOUR_NS
 
 
@@ -243,40 +266,81 @@ def _utc_date(ns: int) -> date:
     return date(1970, 1, 1) + timedelta(days=ns // (24 * _HOUR_NS))
 
 
-def _span(day: date, use_rth: bool) -> tuple[int, int]:
-    """Return when trading on a session day begins and ends."""
-    session = session_on(day)
-    assert session is not None
-    if use_rth:
-        return session.open_ns, session.close_ns
-    return at(day, "04:00"), session.close_ns + 4 * _HOUR_NS
+def _latest_begun(ns: int, use_rth: bool, calendar: Calendar) -> Session:
+    """Return the latest session whose trading began before `ns`."""
+    session = _session_at_or_before(exchange_date(ns) + timedelta(days=1), calendar)
+    while calendar.span(session, use_rth)[0] >= ns:
+        session = _session_at_or_before(session.day - timedelta(days=1), calendar)
+    return session
 
 
-def _latest_begun(ns: int, use_rth: bool) -> date:
-    """Return the day of the latest session whose trading began before `ns`."""
-    day = _session_day_at_or_before(exchange_date(ns))
-    while _span(day, use_rth)[0] >= ns:
-        day = _session_day_at_or_before(day - timedelta(days=1))
-    return day
-
-
-def _session_day_at_or_before(day: date) -> date:
-    while session_on(day) is None:
+def _session_at_or_before(day: date, calendar: Calendar) -> Session:
+    day = min(day, LAST_SESSION_DAY)
+    while (session := calendar.session_on(day)) is None:
+        if day < FIRST_SESSION_DAY:
+            raise SessionRangeError(f"{day} is before the table of sessions, which begins {FIRST_SESSION_DAY}")
         day -= timedelta(days=1)
-    return day
+    return session
 
 
-def _seconds_back(seconds: int, end_ns: int, use_rth: bool) -> int:
+def _seconds_back(seconds: int, end_ns: int, use_rth: bool, calendar: Calendar) -> int:
     """Return the moment from which `seconds` of trading time lead up to `end_ns`."""
     left = seconds * _SECOND_NS
-    day = _latest_begun(end_ns, use_rth)
+    session = _latest_begun(end_ns, use_rth, calendar)
     while True:
-        begins, ends = _span(day, use_rth)
+        begins, ends = calendar.span(session, use_rth)
         until = min(ends, end_ns)
         if until - begins >= left:
             return until - left
         left -= until - begins
-        day = _session_day_at_or_before(day - timedelta(days=1))
+        session = _session_at_or_before(session.day - timedelta(days=1), calendar)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The sessions of a request, in New York time.
+
+    Attributes:
+        sessions: begin, end and date of each, "20260122-09:30:00", "20260122".
+    """
+
+    start_text: str
+    end_text: str
+    zone: str
+    sessions: tuple[tuple[str, str, str], ...]
+
+
+def serve_schedule(request: HistoryRequest, now_ns: int) -> Schedule | HistoryError:
+    """Return when the contract trades within the span of the request; day bars only (documented)."""
+    size, duration = parse_bar_size(request.size_text), parse_duration(request.duration_text)
+    if size is None or size.unit != "day":
+        return _invalid("Schedule is only supported with 1 day bars")
+    if duration is None or duration.unit == "S":
+        return _invalid(f"Historical data query duration {request.duration_text!r} is invalid for a schedule")
+    end_ns = parse_end(request.end_text, now_ns)
+    if end_ns is None:
+        return HistoryError(10314, BAD_END_TEXT)
+    calendar = calendar_of(request.contract)
+    sessions: list[Session] = []
+    with suppress(SessionRangeError):
+        day = _utc_date(_start_of(duration, size, end_ns, request.use_rth, calendar))
+        while day <= min(exchange_date(end_ns), LAST_SESSION_DAY):
+            session = calendar.session_on(day)
+            if session is not None:
+                sessions.append(session)
+            day += timedelta(days=1)
+    if not sessions:
+        return HistoryError(162, f"{_HMDS}HMDS query returned no data: {request.contract.symbol} Schedule")
+    spans = [calendar.span(session, request.use_rth) for session in sessions]
+    rows = tuple(
+        (_wall(begins), _wall(ends), f"{session.day:%Y%m%d}")
+        for (begins, ends), session in zip(spans, sessions, strict=True)
+    )
+    return Schedule(rows[0][0], rows[-1][1], request.contract.time_zone_id, rows)
+
+
+def _wall(ns: int) -> str:
+    return f"{to_utc(ns).astimezone(EXCHANGE_ZONE):%Y%m%d-%H:%M:%S}"
 
 
 def _rows(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> tuple[HistoryRow, ...]:

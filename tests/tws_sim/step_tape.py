@@ -30,8 +30,9 @@ class StepTape:
         return None
 
     def bars(
-        self, contract: Contract, size: BarSize, what: What, start_ns: int, end_ns: int, use_rth: bool
-    ) -> TapeBars | None:
+        self, contract: Contract, size: BarSize, what: What, start_ns: int, end_ns: int, use_rth: bool,
+        as_of_ns: int | None = None,
+    ) -> TapeBars | None:  # fmt: skip
         return None
 
     def quote(self, contract: Contract, at_ns: int) -> Quote | None:
