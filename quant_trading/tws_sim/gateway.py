@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quant_trading.tws_sim.errors import RequestRefused
 from quant_trading.tws_sim.faults import Fault, read_fault
 from quant_trading.tws_sim.faulty_session import FaultySession
 from quant_trading.tws_sim.framing import WireMessage, details_of, values_of
@@ -155,11 +156,17 @@ class Gateway:
         return bool(self._armed or self.latency) or self.link.is_disturbed
 
     def arm(self, fault: Fault) -> None:
-        """Wait for the moment of a fault; one without a moment is done now."""
-        self._faults.append(fault)
+        """Wait for the moment of a fault.
+
+        Raises:
+            ValueError: when it has no moment, or this market does not know its symbol.
+        """
         if fault.when is None:
-            self.perform(fault, None, None)
-        elif isinstance(fault.when, Step):
+            raise ValueError("an entry without a when is done, not armed")
+        if "symbol" in fault.values:
+            self.levers.contract(fault.values["symbol"])
+        self._faults.append(fault)
+        if isinstance(fault.when, Step):
             key = (fault.when.place, fault.when.name)
             self._armed.setdefault(key, []).append(_Armed(fault, fault.when))
         else:
@@ -222,6 +229,16 @@ class Gateway:
         name, values = fault.action.name, fault.values
         if not isinstance(fault.when, Step):
             self._note(fault, session)
+        try:
+            self._perform(fault, session, message)
+        except (ValueError, RequestRefused) as error:
+            if fault.when is None:
+                raise
+            # Nobody is there to be told but the log: a scenario may ask for what is not possible at its moment.
+            self._tell(f"fault {name} was not possible: {error}")
+
+    def _perform(self, fault: Fault, session: FaultySession | None, message: WireMessage | None) -> None:
+        name, values = fault.action.name, fault.values
         if name in _CONNECTION_ACTIONS:
             self._to_connections(fault, session)
         elif name in _GATEWAY:
@@ -246,6 +263,9 @@ class Gateway:
             f"{key} {value}" for key, value in fault.entry.items() if key not in ("when", "do", "note", "client")
         )
         line = f"fault {fault.action.name}{where}{f' ({extra})' if extra else ''}"
+        self._tell(line)
+
+    def _tell(self, line: str) -> None:
         self.log.append((self.now_ns, line))
         if self.simulator.observer is not None:
             self.simulator.observer(line)
@@ -326,9 +346,8 @@ class Gateway:
         if order_ids != "keep":
             self.levers.restart_ids(to_first=order_ids == "reset")
 
-    def leap(self, seconds: float) -> None:
+    def leap(self, ahead_ns: int) -> None:
         """Move the simulated world ahead by so much at once, whatever drives its clock."""
-        ahead_ns = round(seconds * _SECOND_NS)
         if self.on_leap is not None:
             self.on_leap(ahead_ns)
         self.advance_to(self.now_ns + ahead_ns)
@@ -419,6 +438,6 @@ _GATEWAY: dict[str, Callable[[Gateway, Mapping[str, Any]], None]] = {
     "chunk": _set_chunk,
     "restart": lambda gateway, values: gateway.restart(values["seconds"], values["order_ids"]),
     "latency": _set_latency,
-    "sleep": lambda gateway, values: gateway.leap(values["seconds"]),
+    "sleep": lambda gateway, values: gateway.leap(round(values["seconds"] * _SECOND_NS)),
     "pacing": lambda gateway, values: gateway.simulator.pacing.set_mode(values["mode"]),
 }

@@ -216,9 +216,17 @@ class TwsServer:
 
 
 def serve_until_stopped(
-    simulator: Simulator | Gateway, clock: SimClock, host: str, port: int, on_ready: Callable[[int], None]
+    simulator: Simulator | Gateway,
+    clock: SimClock,
+    host: str,
+    port: int,
+    on_ready: Callable[[int], None],
+    beside: "Callable[[TwsServer], contextlib.AbstractAsyncContextManager[None]] | None" = None,
 ) -> None:
     """Serve on (host, port) until SIGINT or SIGTERM; `on_ready` is told the port when clients may come.
+
+    Args:
+        beside: what runs as long as the server does, such as a control port.
 
     Raises:
         OSError: when the address cannot be had.
@@ -231,7 +239,10 @@ def serve_until_stopped(
             # Windows has no signal handlers in its loop; Ctrl-C arrives as KeyboardInterrupt there.
             with contextlib.suppress(NotImplementedError):
                 loop.add_signal_handler(name, stop.set)
-        async with TwsServer(simulator, clock, host, port) as server:
+        async with contextlib.AsyncExitStack() as stack:
+            server = await stack.enter_async_context(TwsServer(simulator, clock, host, port))
+            if beside is not None:
+                await stack.enter_async_context(beside(server))
             on_ready(server.port)
             await stop.wait()
 
