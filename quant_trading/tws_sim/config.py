@@ -41,7 +41,8 @@ class SimConfig:
         shortable: {symbol: shares there are to borrow}; a symbol that is not named can always be borrowed.
             0 rejects a short sale (201), too few hold it (404).
         tif_preset: time in force for orders that name none, announced by 10349; empty takes DAY without a word.
-        max_orders_per_side: working orders per contract, side and account; one more is rejected (documented: 20).
+        max_orders_per_side: working orders per contract, side and account; one more is rejected with 201
+            (documented: 20). None takes 20 where pacing is strict and no limit elsewhere.
         master_client_id: the client that is told of everybody's orders; None: there is no master client.
         binds_negative_ids: orders typed into TWS get negative ids when client 0 binds them (a setting of TWS).
         next_order_ids: {client id: next order id}, from an earlier run of the simulator.
@@ -77,7 +78,7 @@ class SimConfig:
     improvement_ticks: int = 0
     shortable: Mapping[str, int] = field(default_factory=dict)
     tif_preset: str = ""
-    max_orders_per_side: int = 20
+    max_orders_per_side: int | None = None
     master_client_id: int | None = None
     binds_negative_ids: bool = False
     next_order_ids: Mapping[int, int] = field(default_factory=dict)
@@ -126,7 +127,8 @@ class SimConfig:
             raise ValueError("shortable names shares there are to borrow; write 0 or more for each symbol")
         if self.tif_preset not in ("", "DAY", "GTC", "IOC", "FOK"):
             raise ValueError(f"tif_preset = {self.tif_preset!r} is unknown; write DAY, GTC, IOC or FOK, or nothing")
-        if self.max_orders_per_side < 1 or any(number < 1 for number in self.next_order_ids.values()):
+        limit = self.max_orders_per_side
+        if (limit is not None and limit < 1) or any(number < 1 for number in self.next_order_ids.values()):
             raise ValueError("max_orders_per_side and next_order_ids must be 1 or more")
         rates = (self.margin_rate, self.initial_margin_rate, self.short_margin_rate)
         if any(rate is not None and not (rate.is_finite() and rate >= 0) for rate in rates):

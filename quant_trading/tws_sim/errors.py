@@ -122,7 +122,7 @@ ERRORS: dict[int, ErrorText] = {
     10276: ErrorText("News feed is not allowed.", "reported"),
     10282: ErrorText("Failed request WSH event data: WSH meta data was not requested", "assumed"),
     10339: ErrorText("Setting end date/time for continuous future security type is not allowed.", "documented"),
-    10349: ErrorText("Order TIF was set to DAY based on order preset.", "reported"),
+    10349: ErrorText("Order TIF was set to {tif} based on order preset.", "reported"),
 }
 
 

@@ -31,6 +31,7 @@ from quant_trading.tws_sim.timeline import Timeline
 __all__ = ["OrderService"]
 
 _DAY_NS = 86_400_000_000_000
+_DOCUMENTED_PER_SIDE = 20
 
 
 class OrderService:
@@ -53,6 +54,8 @@ class OrderService:
         self.orders: dict[tuple[int, int], Order] = {}
         self.every: list[Order] = []
         self.forks = 0
+        strict = _DOCUMENTED_PER_SIDE if config.pacing == "strict" else None
+        self._max_per_side = config.max_orders_per_side or strict
         self._live: dict[int, Order] = {}
         self._binder: Session | None = None
         self._last_negative_id = 0
@@ -172,11 +175,10 @@ class OrderService:
         code, text = self._config.reject.get(order.contract.symbol, (0, ""))
         if code:
             return code, text or f"Order rejected - reason:Rejected by the simulator ({code})."
-        working = count_on_side(self._working(), order.terms, order.contract)
-        if working >= self._config.max_orders_per_side:
+        limit = self._max_per_side
+        if limit is not None and count_on_side(self._working(), order.terms, order.contract) >= limit:
             return 201, _rejected(
-                f"The number of working orders on one side of {order.contract.symbol} must not exceed "
-                f"{self._config.max_orders_per_side}"
+                f"The number of working orders on one side of {order.contract.symbol} must not exceed {limit}"
             )
         shares = self._exchange.lacks_shares(order)
         if shares is not None:

@@ -155,6 +155,11 @@ class Simulator:
         """Every order so far, in the order of their arrival."""
         return tuple(self._orders.every)
 
+    @property
+    def next_order_ids(self) -> dict[int, int]:
+        """The next order id of every client that has used one: `SimConfig.next_order_ids` of the next run."""
+        return {client_id: self._hub.next_order_id(client_id) for client_id in sorted(self._hub.known_clients())}
+
     def equity(self, account: str | None = None) -> Decimal:
         """Return cash plus positions at market of an account, the first one by default, in the base currency."""
         return self._exchange.equity(account or self._config.accounts[0])
