@@ -2,6 +2,8 @@
 
 Every step is the very command a user would type; it is shown before it runs. All files go below
 `outputs/demo/<time>/`, apart from the user's own logs and journal.
+
+Exit codes: 0 all steps did what they should, 1 some did not, 3 the simulator did not start, 130 interrupted.
 """
 
 import argparse
@@ -16,6 +18,7 @@ __all__ = ["main"]
 
 _START_SECONDS = 60.0
 _STEP_SECONDS = 300.0
+_STOP_SECONDS = 10.0
 _RULE = "=" * 78
 
 
@@ -29,14 +32,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from quant_trading.app import SystemClock
 
+    # A closed terminal or a time limit ends the demonstration as Ctrl-C does: with its simulator.
+    signal.signal(signal.SIGTERM, _interrupt)
     checkout = Path(__file__).resolve().parents[2]
     now = SystemClock().now()
     folder = (options.out or Path.cwd() / "outputs" / "demo" / f"{now:%Y%m%dT%H%M%SZ}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     moment = _market_moment(int(now.timestamp()) * 1_000_000_000)
     print(f"{_RULE}\nThe trading desk in a minute: no account, no TWS, nothing real is bought.\n{_RULE}", flush=True)
-    with _Simulator(options.seed, moment, folder) as port:
-        return _Tour(checkout, folder, port).walk()
+    try:
+        with _Simulator(options.seed, moment, folder) as port:
+            return _Tour(checkout, folder, port).walk()
+    except _NotStarted as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("interrupted: the simulator is stopped, and with it everything it held", file=sys.stderr)
+        return 130
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+class _NotStarted(Exception):
+    """The simulator ended, or said nothing in time, before it could be reached."""
 
 
 def _market_moment(now_ns: int) -> str:
@@ -51,19 +71,24 @@ class _Simulator:
 
     def __init__(self, seed: int, moment: str, folder: Path) -> None:
         self._command = [sys.executable, "-m", "quant_trading.tools.sim", "--port", "0", "--source", f"seed:{seed}",
-                         "--now", moment]  # fmt: skip
+                         "--now", moment, "--account", _new_account(folder)]  # fmt: skip
         self._log = folder / "simulator.log"
         self._port_file = folder / "simulator.port"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> int:
-        print("\n[1/5] Start a TWS simulator with the built-in market\n      "
-              f"./desk sim --port 0 --source {self._command[6]} --now \"{self._command[8]}\"", flush=True)  # fmt: skip
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*self._command, "--port-file", str(self._port_file)], stdout=log, stderr=subprocess.STDOUT
-            )
-        port = self._wait_for_port(self._process)
+        shown = " ".join(f'"{word}"' if " " in word else word for word in self._command[3:])
+        print(f"\n[1/5] Start a TWS simulator with the built-in market\n      ./desk sim {shown}", flush=True)
+        self._port_file.unlink(missing_ok=True)  # an earlier run's: nothing listens there any more
+        try:
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [*self._command, "--port-file", str(self._port_file)], stdout=log, stderr=subprocess.STDOUT
+                )
+            port = self._wait_for_port(self._process)
+        except BaseException:  # an interrupt too: `__exit__` is called only after a whole `__enter__`
+            self._stop()
+            raise
         print(f"      it listens on 127.0.0.1:{port} (log: {self._log.name})", flush=True)
         return port
 
@@ -78,19 +103,36 @@ class _Simulator:
                 process.wait(timeout=0.05)
             except subprocess.TimeoutExpired:
                 continue
-            break
-        raise SystemExit(f"the simulator did not start:\n{self._log.read_text(encoding='utf-8', errors='replace')}")
+            said = self._log.read_text(encoding="utf-8", errors="replace")
+            raise _NotStarted(f"the simulator ended with exit code {process.returncode}:\n{said}")
+        raise _NotStarted(f"the simulator was not ready within {_START_SECONDS:g} s; its log is {self._log}")
 
     def __exit__(self, *_: object) -> None:
-        process = self._process
-        if process is None:
-            return
-        process.send_signal(signal.SIGINT if os.name == "posix" else signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined,unused-ignore]
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            _end(self._process)
+        self._port_file.unlink(missing_ok=True)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process of ours: in order if it can, which Windows does not offer, else by force."""
+    process.terminate()
+    try:
+        process.wait(timeout=_STOP_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
+
+
+def _new_account(folder: Path) -> str:
+    """Return a paper account no earlier run into `folder` had: each simulator starts with an empty one.
+
+    The journal would take an old account's positions and finished plans for this one's.
+    """
+    earlier = sum(1 for _ in (folder / "state").glob("DU*"))
+    return f"DU{1234567 + earlier}"
 
 
 class _Tour:
@@ -100,7 +142,12 @@ class _Tour:
         self._checkout, self._folder = checkout, folder
         # The demo must not follow the user's own IBKR_* settings to a real TWS.
         self._environ = {k: v for k, v in os.environ.items() if not k.startswith("IBKR_")}
-        self._environ |= {"IBKR_HOST": "127.0.0.1", "IBKR_PAPER_PORT": str(port), "PYTHONPATH": str(checkout)}
+        self._environ |= {
+            "IBKR_HOST": "127.0.0.1",
+            "IBKR_PAPER_PORT": str(port),
+            "PYTHONPATH": str(checkout),
+            "QT_HOME": str(folder),  # logs and journal of the demonstration, not the user's
+        }
 
     def walk(self) -> int:
         """Run the four commands; return the number of those that failed."""
@@ -122,13 +169,21 @@ class _Tour:
         shown = " ".join(f'"{a}"' if " " in a else a for a in arguments)
         print(f"\n{title}\n      python trade.py {shown}\n", flush=True)
         config = ["--config", str(self._checkout / "configs" / "paper.yaml")]
-        done = subprocess.run(
-            [sys.executable, str(self._checkout / "trade.py"), *arguments, *config],
-            cwd=self._folder, env=self._environ, timeout=_STEP_SECONDS, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            print(f"      this step ended with exit code {done.returncode}", file=sys.stderr, flush=True)
-        return done.returncode
+        process = subprocess.Popen(
+            [sys.executable, str(self._checkout / "trade.py"), *arguments, *config], cwd=self._folder, env=self._environ
+        )
+        try:
+            code = process.wait(timeout=_STEP_SECONDS)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            print(f"      this step was ended: it took more than {_STEP_SECONDS:g} s", file=sys.stderr, flush=True)
+            return 1
+        except KeyboardInterrupt:
+            _end(process)
+            raise
+        if code:
+            print(f"      this step ended with exit code {code}", file=sys.stderr, flush=True)
+        return code
 
     def _sum_up(self, failed: int) -> None:
         what = {
