@@ -226,7 +226,6 @@ class Gateway:
 
     def perform(self, fault: Fault, session: FaultySession | None, message: WireMessage | None) -> None:
         """Do what a fault says, at the connection and message at hand if there are any."""
-        name, values = fault.action.name, fault.values
         if not isinstance(fault.when, Step):
             self._note(fault, session)
         try:
@@ -235,7 +234,7 @@ class Gateway:
             if fault.when is None:
                 raise
             # Nobody is there to be told but the log: a scenario may ask for what is not possible at its moment.
-            self._tell(f"fault {name} was not possible: {error}")
+            self._tell(f"fault {fault.action.name} was not possible: {error}")
 
     def _perform(self, fault: Fault, session: FaultySession | None, message: WireMessage | None) -> None:
         name, values = fault.action.name, fault.values
