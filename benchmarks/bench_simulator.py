@@ -1,0 +1,471 @@
+"""What the simulator can do: ticks, orders, bars, memory, connecting; alone and through the ib_async client.
+
+Prints figures with goals beside them and never fails on a time: the machine decides that.
+
+    ./desk bench simulator
+    python -m benchmarks.bench_simulator --only ticks orders
+    python -m benchmarks.bench_simulator --profile encode
+"""
+
+import argparse
+import asyncio
+import cProfile
+import os
+import platform
+import pstats
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from benchmarks.front_doors import ROOT
+from quant_trading.refdata.sessions import at
+from quant_trading.tws_sim.config import SimConfig
+from quant_trading.tws_sim.connection import Session
+from quant_trading.tws_sim.fields import encode
+from quant_trading.tws_sim.requests import REQUEST_NAMES
+from quant_trading.tws_sim.simulator import Simulator
+from quant_trading.tws_sim.sources import open_source
+from quant_trading.tws_sim.tape import Contract
+from quant_trading.tws_sim.wire import encode_frame
+
+VERSION = 178
+START = at(date(2026, 11, 19), "10:00") + 500_000_000
+SECOND_NS = 1_000_000_000
+HOST = "127.0.0.1"
+LINES = 100
+TICK_SECONDS = 300
+# A tick type that the market does not send: the end, with the figures of the other process.
+LAST_WORDS = 999
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table; `goal` is reached at or above it, at or below it when `is_ceiling`."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float | None = None
+    is_ceiling: bool = False
+
+    def __str__(self) -> str:
+        """Return the line."""
+        shown = f"{self.value:,.0f}" if self.value >= 100 else f"{self.value:.3g}"
+        line = f"{self.name:<58} {shown:>12} {self.unit:<8}"
+        if self.goal is None:
+            return line.rstrip()
+        is_met = self.value <= self.goal if self.is_ceiling else self.value >= self.goal
+        sign = "<=" if self.is_ceiling else ">="
+        return f"{line} goal {sign} {self.goal:,g}: {'met' if is_met else 'missed'}"
+
+
+def market(**settings: Any) -> Simulator:
+    """Return the built-in market on a Thursday morning."""
+    return Simulator(open_source("seed:7"), SimConfig(**settings), START)
+
+
+def logged_on(simulator: Simulator, client_id: int = 1) -> Session:
+    """Return a ready session of a client without a library."""
+    session = simulator.connect()
+    words = f"v{VERSION}..{VERSION}".encode()
+    session.receive(b"API\0" + len(words).to_bytes(4, "big") + words)
+    send(session, "startApi", clientId=client_id)
+    session.data_to_send()
+    return session
+
+
+def send(session: Session, name: str, **values: Any) -> None:
+    """Give the session one request."""
+    session.receive(encode_frame(encode(REQUEST_NAMES[name], values, VERSION)))
+
+
+def stocks(simulator_tape: Any, count: int) -> list[Contract]:
+    """Return `count` dollar stocks of the market, over again when it has fewer."""
+    found = [c for c in simulator_tape.contracts() if (c.sec_type, c.currency) == ("STK", "USD")]
+    return [found[place % len(found)] for place in range(count)]
+
+
+def frames(data: bytes) -> int:
+    """Return how many messages are in a server's bytes."""
+    count = place = 0
+    while place < len(data):
+        place += 4 + int.from_bytes(data[place : place + 4], "big")
+        count += 1
+    return count
+
+
+# Ticks
+
+
+def bench_encode() -> list[Figure]:
+    """Write price ticks into a session and take the bytes: no market, no socket."""
+    session = logged_on(market())
+    price, count = Decimal("123.45"), 200_000
+    begun = time.process_time()
+    for turn in range(count // 100):
+        for tick in range(100):
+            session.send("tickPrice", reqId=tick, tickType=1, price=price, size=turn, attribs=0)
+        session.data_to_send()
+    return [
+        Figure("price ticks encoded and sent, no market", count / (time.process_time() - begun), "ticks/s", 200_000)
+    ]
+
+
+def bench_ticks() -> list[Figure]:
+    """Subscribe to 100 stocks and let the market run: tape, changes, encoding, sending."""
+    tape = open_source("seed:7")
+    simulator = Simulator(tape, SimConfig(), START)
+    session = logged_on(simulator)
+    for req_id, contract in enumerate(stocks(tape, LINES), start=1):
+        send(session, "reqMktData", reqId=req_id, conId=contract.con_id, symbol=contract.symbol, secType="STK",
+             exchange="SMART", currency="USD")  # fmt: skip
+    session.data_to_send()
+    count, begun = 0, time.process_time()
+    for second in range(1, TICK_SECONDS + 1):
+        simulator.advance_to(START + second * SECOND_NS)
+        count += frames(session.data_to_send())
+    took = time.process_time() - begun
+    return [Figure("level 1 of 100 stocks, market to bytes, one core", count / took, "ticks/s", 200_000)]
+
+
+async def connected(port: int, client_id: int = 1) -> Any:
+    """Return an ib_async client without its limit of 45 messages a second."""
+    from ib_async import IB
+
+    ib = IB()
+    ib.client.MaxRequests = 0
+    await ib.connectAsync(HOST, port, clientId=client_id, timeout=20)
+    return ib
+
+
+@contextmanager
+def running(command: list[str], port_file: Path) -> Iterator[int]:
+    """Run a server in a process of its own, so that it shares no lock with the client; yield its port."""
+    with subprocess.Popen(
+        [sys.executable, "-m", *command, str(port_file)], cwd=ROOT, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+    ) as server:
+        try:
+            while not port_file.exists() and server.poll() is None:
+                time.sleep(0.05)
+            yield int(port_file.read_text(encoding="utf-8"))
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def simulator_process() -> Iterator[int]:
+    """Run `desk sim` with the built-in market standing still; yield its port."""
+    command = ["quant_trading.tools.sim", "--port", "0", "--source", "seed:7", "--speed", "0"]
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--now", "2026-11-19 10:00", "--port-file"]
+        with running([*command, *options], Path(folder, "port")) as port:
+            yield port
+
+
+class _Hurried(asyncio.Protocol):
+    """A session whose market runs as fast as the client takes its ticks, once it has all its subscriptions."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._session = simulator.connect()
+        self._is_free = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._is_free.set()
+
+    def pause_writing(self) -> None:
+        self._is_free.clear()
+
+    def resume_writing(self) -> None:
+        self._is_free.set()
+
+    def data_received(self, data: bytes) -> None:
+        self._session.receive(data)
+        self._transport.write(self._session.data_to_send())
+        if self._simulator.counters["reqMktData"] == LINES and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(self._session))
+
+    async def _run(self, session: Session) -> None:
+        begun, count = time.process_time(), 0
+        for second in range(1, TICK_SECONDS + 1):
+            self._simulator.advance_to(START + second * SECOND_NS)
+            data = session.data_to_send()
+            count += frames(data)
+            self._transport.write(data)
+            await self._is_free.wait()
+        figures = f"{count} {time.process_time() - begun:.6f}"
+        session.send("tickString", reqId=1, tickType=LAST_WORDS, value=figures)
+        self._transport.write(session.data_to_send())
+
+
+def serve_ticks(port_file: Path) -> int:
+    """Serve one hurried client until the process is ended; tell the port in a file."""
+
+    async def run() -> None:
+        simulator = market()
+        server = await asyncio.get_running_loop().create_server(lambda: _Hurried(simulator), HOST, 0)
+        new = port_file.with_suffix(".new")
+        new.write_text(str(server.sockets[0].getsockname()[1]), encoding="utf-8")
+        new.replace(port_file)
+        await server.serve_forever()
+
+    asyncio.run(run())
+    return 0
+
+
+async def with_client(port: int, program: Callable[[Any], Awaitable[list[Figure]]]) -> list[Figure]:
+    """Run a program with an ib_async client."""
+    ib = await connected(port)
+    try:
+        return await program(ib)
+    finally:
+        ib.disconnect()
+
+
+def bench_client_ticks() -> list[Figure]:
+    """The same market through a socket, decoded by ib_async in another process."""
+
+    async def program(ib: Any) -> list[Figure]:
+        from ib_async import Stock
+
+        names = [contract.symbol for contract in stocks(open_source("seed:7"), LINES)]
+        contracts = await ib.qualifyContractsAsync(*(Stock(name, "SMART", "USD") for name in names))
+        done = asyncio.get_running_loop().create_future()
+        take = ib.wrapper.tickString
+
+        def last(req_id: int, tick: int, text: str) -> None:
+            if tick == LAST_WORDS:
+                done.set_result(text)
+            else:
+                take(req_id, tick, text)
+
+        ib.wrapper.tickString = last
+        wall, cpu = time.perf_counter(), time.process_time()
+        for contract in contracts:
+            ib.reqMktData(contract)
+        count, served = map(float, (await asyncio.wait_for(done, 240)).split())
+        took, own = time.perf_counter() - wall, time.process_time() - cpu
+        return [
+            Figure(f"the same through a socket to ib_async, {count:,.0f} ticks", count / took, "ticks/s"),
+            Figure("  a core of the simulator sends", count / served, "ticks/s", 200_000),
+            Figure("  a core of ib_async takes", count / own, "ticks/s"),
+        ]
+
+    command = ["benchmarks.bench_simulator", "--serve-ticks"]
+    with tempfile.TemporaryDirectory() as folder, running(command, Path(folder, "port")) as port:
+        return asyncio.run(with_client(port, program))
+
+
+# Orders
+
+
+def bench_orders() -> list[Figure]:
+    """1000 market orders one after the other: from placeOrder to the fill event."""
+
+    async def program(ib: Any) -> list[Figure]:
+        from ib_async import MarketOrder, Stock
+
+        [stock] = await ib.qualifyContractsAsync(Stock("AAPL", "SMART", "USD"))
+        took = []
+        for place in range(1100):
+            loop = asyncio.get_running_loop()
+            filled = loop.create_future()
+            begun = time.perf_counter()
+            trade = ib.placeOrder(stock, MarketOrder("BUY" if place % 2 else "SELL", 1))
+            trade.fillEvent += lambda *_, filled=filled: filled.set_result(time.perf_counter())
+            took.append((await asyncio.wait_for(filled, 10) - begun) * 1000)
+        took = sorted(took[100:])
+        return [
+            Figure("market order to fill through ib_async, median of 1000", statistics.median(took), "ms", 0.5, True),
+            Figure("  95 of 100 within", took[949], "ms"),
+            Figure("  99 of 100 within", took[989], "ms"),
+        ]
+
+    with simulator_process() as port:
+        return asyncio.run(with_client(port, program))
+
+
+def bench_connect() -> list[Figure]:
+    """Connect and synchronise, as IB.connect does, to an account without history."""
+
+    async def run(port: int) -> list[Figure]:
+        took = []
+        for client_id in range(1, 22):
+            begun = time.perf_counter()
+            ib = await connected(port, client_id)
+            took.append((time.perf_counter() - begun) * 1000)
+            ib.disconnect()
+        return [Figure("connect and synchronise ib_async, median of 20", statistics.median(took[1:]), "ms")]
+
+    with simulator_process() as port:
+        return asyncio.run(run(port))
+
+
+# Bars
+
+
+def bench_bars() -> list[Figure]:
+    """A month of 1-minute bars, end to end, and the same again when the simulator has made them once."""
+
+    async def program(ib: Any) -> list[Figure]:
+        from ib_async import Stock
+
+        contracts = await ib.qualifyContractsAsync(*(Stock(s, "SMART", "USD") for s in ("AAPL", "MSFT", "SPY")))
+        figures = []
+        for name, goal in (("first time", 60_000), ("again", None)):
+            count, begun = 0, time.perf_counter()
+            for stock in contracts:
+                bars = await ib.reqHistoricalDataAsync(stock, "", "60 D", "1 min", "TRADES", True, timeout=120)
+                count += len(bars)
+            figures.append(
+                Figure(f"1-minute bars through ib_async, {name}", count / (time.perf_counter() - begun), "bars/s", goal)
+            )
+        return figures
+
+    with simulator_process() as port:
+        return asyncio.run(with_client(port, program))
+
+
+def bench_year() -> list[Figure]:
+    """A year of daily bars for 500 symbols: the simulator's time beside the client's own decoding time."""
+    from ib_async import IB, BarDataList
+
+    tape = open_source("seed:7")
+    simulator = Simulator(tape, SimConfig(), START)
+    session = logged_on(simulator)
+    wanted = stocks(tape, 500)
+    answers = []
+    begun = time.perf_counter()
+    for req_id, contract in enumerate(wanted, start=1):
+        send(session, "reqHistoricalData", reqId=req_id, conId=contract.con_id, symbol=contract.symbol, secType="STK",
+             exchange="SMART", currency="USD", barSize="1 day", duration="1 Y", useRth=True, whatToShow="TRADES",
+             formatDate=1)  # fmt: skip
+        answers.append(session.data_to_send())
+    served = time.perf_counter() - begun
+
+    async def decode() -> tuple[float, int]:
+        ib = IB()
+        # A client that is connected to nobody: it is handed the bytes.
+        ib.client._serverVersion = ib.client.decoder.serverVersion = VERSION
+        ib.client.connState = ib.client.CONNECTED
+        lists = [BarDataList() for _ in answers]
+        results = [ib.wrapper.startReq(number, container=bars) for number, bars in enumerate(lists, start=1)]
+        begun = time.perf_counter()
+        for answer in answers:
+            ib.client._onSocketHasData(answer)
+        took = time.perf_counter() - begun
+        ib.client.connState = ib.client.DISCONNECTED
+        return took, sum(map(len, await asyncio.gather(*results)))
+
+    decoded, bars = asyncio.run(decode())
+    distinct = len({contract.con_id for contract in wanted})
+    return [
+        Figure(f"a year of daily bars, 500 requests ({distinct} stocks): simulator", served, "s", decoded, True),
+        Figure(f"  ib_async's own decoding of these {bars:,} bars", decoded, "s"),
+    ]
+
+
+# Memory
+
+_IDLE = """
+import sys
+from benchmarks.bench_simulator import idle
+print(idle(int(sys.argv[1])))
+"""
+
+
+def idle(symbols: int) -> float:
+    """Return the resident megabytes of this process after subscribing to `symbols` stocks and one simulated second."""
+    tape = open_source("seed:7")
+    simulator = Simulator(tape, SimConfig(), START)
+    wanted = stocks(tape, symbols)
+    # A client may have 100 market data lines.
+    for first in range(0, symbols, 100):
+        session = logged_on(simulator, client_id=1 + first // 100)
+        for req_id, contract in enumerate(wanted[first : first + 100], start=1):
+            send(session, "reqMktData", reqId=req_id, conId=contract.con_id, symbol=contract.symbol, secType="STK",
+                 exchange="SMART", currency="USD")  # fmt: skip
+        session.data_to_send()
+    simulator.advance_to(START + SECOND_NS)
+    return resident_megabytes()
+
+
+def resident_megabytes() -> float:
+    """Return what this process holds in memory now; where the system does not say, the most it ever held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        [words] = [line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmRSS:")]
+        return float(words.split()[1]) / 1024
+    import resource  # not on Windows
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def bench_memory() -> list[Figure]:
+    """The resident size of a process of its own, with subscriptions over five clients of 100 lines each."""
+    figures = []
+    for symbols, goal in ((0, None), (500, 120)):
+        done = subprocess.run(
+            [sys.executable, "-c", _IDLE, str(symbols)], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        name = f"resident memory with {symbols} subscriptions" if symbols else "resident memory, market opened"
+        figures.append(Figure(name, float(done.stdout), "MB", goal, True))
+    return figures
+
+
+BENCHES: dict[str, Callable[[], list[Figure]]] = {
+    "encode": bench_encode,
+    "ticks": bench_ticks,
+    "client-ticks": bench_client_ticks,
+    "orders": bench_orders,
+    "connect": bench_connect,
+    "bars": bench_bars,
+    "year": bench_year,
+    "memory": bench_memory,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="bench_simulator", description="Measure the simulated TWS.")
+    parser.add_argument("--only", nargs="+", choices=sorted(BENCHES), help="measure these only")
+    parser.add_argument("--profile", action="store_true", help="print where the time goes, too (slower figures)")
+    parser.add_argument("--serve-ticks", type=Path, metavar="PORT_FILE", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve_ticks:
+        return serve_ticks(options.serve_ticks)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(f"Python {platform.python_version()}, ib_async {version('ib_async')}, numpy {version('numpy')}, "
+          f"{os.cpu_count()} cores, load {load:.1f}, server version {VERSION}")  # fmt: skip
+    for name in options.only or BENCHES:
+        profile = cProfile.Profile()
+        if options.profile:
+            profile.enable()
+        figures = BENCHES[name]()
+        profile.disable()
+        for figure in figures:
+            print(figure, flush=True)
+        if options.profile:
+            text = StringIO()
+            pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(18)
+            print(text.getvalue(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
