@@ -308,7 +308,7 @@ def _read_integer(text: str) -> int | None:
 def _read_number(text: str) -> Decimal | None:
     if not text:
         return None
-    if text == "Infinite":
+    if text in ("Infinity", "Infinite"):  # the second is how ib_async and ib_insync write it (read)
         return Decimal("Infinity")
     if len(text) > 400 or not _NUMBER.fullmatch(text):
         raise ValueError(text)
@@ -336,7 +336,7 @@ def format_number(value: Decimal | float | int) -> str:
     number = value if isinstance(value, Decimal) else Decimal(repr(value))
     if not number.is_finite():
         if number.is_infinite() and number > 0:
-            return "Infinite"
+            return "Infinity"
         raise ValueError(f"{value!r} is not a finite number")
     text = format(number, "f")
     if "." in text:

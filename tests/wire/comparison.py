@@ -112,7 +112,7 @@ def differences(
             continue
         found = next((theirs[word] for word in words_of(name, key) if word in theirs), None)
         if key == "conditions.conjunction":
-            ours = [word == "a" for word in ours]
+            found = [{True: "a", False: "o"}.get(word, word) for word in found or ()]
         if (name, key) == ("tickByTick", "tickType"):
             continue  # it says which of three calls is made
         if name == "tickPrice" and found is not None:
@@ -165,7 +165,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "text": ("errorString",),
     "rejectJson": ("advancedOrderRejectJson",),
     "error.time": ("errorTime",),
-    "updateAccountTime.time": ("timeStamp",),
+    "updateAccountTime.time": ("timeStamp", "timestamp"),
     "time": ("execution.time", "time_"),
     "execExchange": ("execution.exchange",),
     "deltaNeutralContractConId": ("deltaNeutralContract.conId",),
@@ -186,8 +186,8 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "conditions.conjunction": ("conditions.isConjunctionConnection",),
     "value": ("val",),
     "accounts": ("accountsList",),
-    "faDataType": ("faData",),
-    "xml": ("cxml",),
+    "faDataType": ("faData", "_faDataType"),
+    "xml": ("cxml", "faXmlData"),
     "count": ("barCount",),
     "wap": ("average",),
     "message": ("newsMessage",),
@@ -206,7 +206,12 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "daily": ("dailyPnL",),
     "unrealized": ("unrealizedPnL",),
     "realized": ("realizedPnL",),
-    "position": ("pos",),
+    "position": ("pos", "posSize"),
+    "key": ("tag",),
+    "originExch": ("origExchange",),
+    "marketDataType": ("marketDataId",),
+    "nextValidId.orderId": ("reqId",),
+    "conditions.exchange": ("conditions.exch",),
     "samples.derivativeSecTypes.secType": ("contractDescriptions.derivativeSecTypes",),
     "familyCode": ("familyCodeStr",),
     "listing": ("listingExch",),

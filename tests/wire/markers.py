@@ -36,6 +36,25 @@ _PER_MESSAGE: dict[str, Values] = {
 _NEVER_UNSET: dict[str, tuple[str, ...]] = {
     "tickGeneric": ("value",),
     "tickSize": ("size",),
+    "tickPrice": ("price", "size"),
+    "tickOptionComputation": (
+        "impliedVol",
+        "delta",
+        "optPrice",
+        "pvDividend",
+        "gamma",
+        "vega",
+        "theta",
+        "undPrice",
+    ),
+    "updatePortfolio": (
+        "position",
+        "marketPrice",
+        "marketValue",
+        "averageCost",
+        "unrealizedPNL",
+        "realizedPNL",
+    ),
     "updateMktDepth": ("price", "size"),
     "updateMktDepthL2": ("price", "size"),
     "tickEFP": ("basisPoints", "totalDividends", "dividendImpact", "dividendsToLastTradeDate"),
@@ -49,9 +68,16 @@ VARIANTS = ("full", "empty", "pegged", "fund", "tick 1", "tick 3")
 """The ways a message is filled: everything, nothing, and the groups that exclude one another."""
 
 
-def fill(layout: Layout, version: int, variant: str, whole_numbers: bool) -> Values:
-    """Return values for every field the layout has at `version`; `whole_numbers` for a client that wants integers."""
-    special = _SPECIAL | _PER_MESSAGE.get(layout.name, {})
+def fill(
+    layout: Layout, version: int, variant: str, *, whole_numbers: bool = False, special: Values | None = None
+) -> Values:
+    """Return values for every field the layout has at `version`.
+
+    Args:
+        whole_numbers: for a client that reads sizes as integers.
+        special: values by name that are to be as given.
+    """
+    special = _SPECIAL | _PER_MESSAGE.get(layout.name, {}) | (special or {})
     if variant == "pegged":
         special |= {"orderType": "PEG BENCH"}
     elif variant == "fund":

@@ -166,7 +166,7 @@ def encode(task):
     if method is None:
         return {"absent": True}
     accepted = len(inspect.signature(method).parameters)
-    method(*[built(arg) for arg in task["args"]][:accepted])
+    method(*[built(arg) for arg in task["args"][:accepted]])
     return {"frames": [data.hex() for data in client.conn.sent], "refused": recorder.calls}
 
 
