@@ -299,6 +299,7 @@ class Exchange:
 
     def look_again(self, contract: Contract) -> None:
         """Work the orders of a contract anew: its market was halted, or is no more."""
+        self._matcher.forget_market()
         for order in list(self._orders.values()):
             if order.contract.con_id == contract.con_id and order.is_working:
                 self._matcher.start(order)

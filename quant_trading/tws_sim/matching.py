@@ -33,7 +33,6 @@ __all__ = ["Floor", "Matcher", "heeds_outside_rth", "why_held"]
 
 _MINUTE_NS = 60_000_000_000
 _PEG_NS = 10_000_000_000
-_FOR_EVER = 1 << 62
 _ANY_PRICE = Decimal("0.00001")
 _EXPIRED = "The order has expired with its session."
 # When the books of the closing auctions are shut (NYSE and Nasdaq rules; others assumed like NYSE).
@@ -96,6 +95,10 @@ class Matcher:
         self._config = config
         self._scanner = Scanner(tape)
         self._contracts: Mapping[int, Contract] = {contract.con_id: contract for contract in tape.contracts()}
+
+    def forget_market(self) -> None:
+        """Look at the tape anew: its past has changed."""
+        self._scanner.forget()
 
     # What comes before working
 

@@ -18,6 +18,7 @@ from quant_trading.tws_sim.tape import BarSize, Contract, FloatArray, IntArray, 
 __all__ = ["Hours", "Scanner", "Trail", "hours_at", "next_hours"]
 
 SECOND_NS = 1_000_000_000
+_MINUTE_NS = 60 * SECOND_NS
 _MINUTE = BarSize("1 min", "second", 60)
 _SECOND = BarSize("1 secs", "second", 1)
 _SIZES = (
@@ -106,6 +107,11 @@ class Scanner:
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
+        self._volumes: dict[int, tuple[int, dict[int, Decimal] | None]] = {}
+
+    def forget(self) -> None:
+        """Look at the tape anew: what it said has changed."""
+        self._volumes.clear()
 
     def first_reach(
         self, contract: Contract, price: Decimal, is_below: bool, from_ns: int, until_ns: int, *, outside_rth: bool
@@ -141,7 +147,7 @@ class Scanner:
         self, contract: Contract, from_ns: int, until_ns: int, is_wanted: "Callable[[TapeBars], BoolArray]"
     ) -> Iterator[TapeBars]:
         """Yield the seconds of each minute in which `is_wanted` may hold, all hours, in rising time."""
-        minutes = self._bars(contract, _MINUTE, from_ns // 60_000_000_000 * 60_000_000_000, until_ns)
+        minutes = self._bars(contract, _MINUTE, from_ns // _MINUTE_NS * _MINUTE_NS, until_ns)
         if minutes is None:
             return
         for start_ns in minutes.start_ns[is_wanted(minutes)].tolist():
@@ -178,7 +184,7 @@ class Scanner:
     def _catch_within(
         self, contract: Contract, trail: Trail, extreme: Decimal, from_ns: int, until_ns: int, is_regular: bool
     ) -> tuple[int | None, Decimal]:
-        minutes = self._bars(contract, _MINUTE, from_ns // 60_000_000_000 * 60_000_000_000, until_ns)
+        minutes = self._bars(contract, _MINUTE, from_ns // _MINUTE_NS * _MINUTE_NS, until_ns)
         # A market of coarse bars has its seconds all the same, but shows them to orders only.
         if minutes is None or self._bars(contract, _SECOND, from_ns, from_ns + 1) is None:
             return (
@@ -255,15 +261,26 @@ class Scanner:
         Coarser bars lend a second its share of theirs.
         """
         second = at_ns // SECOND_NS * SECOND_NS
+        minute = second // _MINUTE_NS * _MINUTE_NS
+        known = self._volumes.get(contract.con_id)
+        if known is None or known[0] != minute:
+            known = (minute, self._volumes_of_minute(contract, minute))
+            self._volumes[contract.con_id] = known
+        return None if known[1] is None else known[1].get(second, Decimal(0))
+
+    def _volumes_of_minute(self, contract: Contract, minute: int) -> dict[int, Decimal] | None:
+        """Return the shares traded in each second of a minute that has trades, by moment."""
         for size in _SIZES:
             span = size.count * SECOND_NS
-            bars = self._bars(contract, size, second - span + SECOND_NS, second + span)
+            bars = self._bars(contract, size, minute - span + SECOND_NS, minute + max(span, _MINUTE_NS))
             if bars is None:
                 continue
-            row = int(np.searchsorted(bars.start_ns, second, side="right")) - 1
-            if row < 0 or bars.start_ns[row] + span <= second:
-                return Decimal(0)
-            return Decimal(int(bars.volume[row])) / size.count
+            volumes: dict[int, Decimal] = {}
+            for start_ns, volume in zip(bars.start_ns.tolist(), bars.volume.tolist(), strict=True):
+                first, last = max(start_ns, minute), min(start_ns + span, minute + _MINUTE_NS)
+                for second in range(first, last, SECOND_NS):
+                    volumes[second] = Decimal(int(volume)) / size.count
+            return volumes
         return None
 
     def last_outside(self, contract: Contract, from_ns: int, at_ns: int) -> Decimal | None:
