@@ -10,6 +10,7 @@ from quant_trading.tws_sim.data_service import DataService
 from quant_trading.tws_sim.depth_service import DepthService
 from quant_trading.tws_sim.fields import Message
 from quant_trading.tws_sim.generics import GenericTicks
+from quant_trading.tws_sim.greeks_service import GreeksService
 from quant_trading.tws_sim.history_service import HistoryService
 from quant_trading.tws_sim.level1 import Level1
 from quant_trading.tws_sim.news_service import NewsService
@@ -28,8 +29,9 @@ class MarketServices:
 
     def __init__(self, tape: Tape, book: ContractBook, streams: Streams, timeline: Timeline, config: SimConfig) -> None:
         news = NewsService(tape, book, timeline, config)
+        options = GreeksService(tape, book, timeline)
         level1 = Level1(tape, timeline, config)
-        self._data = DataService(level1, GenericTicks(tape), book, timeline, config, (news.extras,))
+        self._data = DataService(level1, GenericTicks(tape), book, timeline, config, (news.extras, options.extras))
         rights = self._data.rights
         self._services = (
             self._data,
@@ -39,6 +41,7 @@ class MarketServices:
             DepthService(tape, book, streams, timeline, config, rights),
             ScannerService(tape, book, streams, timeline),
             news,
+            options,
         )
 
     @property

@@ -24,6 +24,8 @@ class Listing:
         trade_size: mean shares of a trade; few trades a day leave minutes empty.
         spread_bps: synthetic bid-ask spread.
         twin: the listing whose moves it shares (the same company elsewhere), empty for none.
+        scale: ticks per unit of currency; `floor`: the lowest price there can be.
+        pull: how fast the price returns to its trend, a year; 0 takes the market's.
     """
 
     symbol: str
@@ -41,6 +43,9 @@ class Listing:
     spread_bps: float = 1.0
     drift: float = 0.05
     twin: str = ""
+    scale: int = 100
+    floor: float = 1.0
+    pull: float = 0.0
 
 
 # sector -> industry, category, subcategory in the words of contract details
