@@ -15,7 +15,7 @@ from quant_trading.tws_sim.framing import ClientStream, WireMessage, edited, spl
 from quant_trading.tws_sim.latency import Latency
 from quant_trading.tws_sim.noise import mix, name_key
 from quant_trading.tws_sim.steps import Place
-from quant_trading.tws_sim.timeline import Timeline
+from quant_trading.tws_sim.timeline import Timeline, Timer
 
 __all__ = ["FaultySession", "Injector"]
 
@@ -95,6 +95,7 @@ class FaultySession:
         self._chunk_round = 0
         self._lane_ready: dict[int | None, int] = {}
         self._pending = 0
+        self._waiting: dict[int, list[Timer]] = {}
         self._held_in: list[Callable[[], None]] = []
         self._held_out: list[bytes] = []
         self._is_first_answer = True
@@ -179,14 +180,18 @@ class FaultySession:
 
     def receive_eof(self) -> None:
         """The client has gone; TWS may notice late (`linger`)."""
+        if not self._is_cut:
+            self._is_cut = True
+            self._end_inner()
+        self._gateway.ended(self)
+
+    def _end_inner(self) -> None:
         linger_ns = self._gateway.linger_ns
-        self._is_cut = True
         if linger_ns and not self.inner.is_closed:
             timeline = self._gateway.timeline
             timeline.call_at(timeline.now_ns + linger_ns, self.inner.receive_eof)
         else:
             self.inner.receive_eof()
-        self._gateway.ended(self)
 
     def data_to_send(self) -> bytes:
         """Return the bytes for the client and forget them."""
@@ -251,8 +256,24 @@ class FaultySession:
             )  # fmt: skip
 
     def _serve(self, message: WireMessage) -> None:
+        if message.name == "cancelHistoricalData" and self._cancel_waiting(message):
+            return
         if not self._is_cut and not self._is_half_open and self._gateway.admits(self, message):
             self.inner.receive(message.data)
+
+    def _cancel_waiting(self, message: WireMessage) -> bool:
+        """Take back an answer of the historical data farm that is still on its way; TWS then says 162."""
+        req_id = values_of(message).get("reqId")
+        if not isinstance(req_id, int) or req_id in self.subscribed:
+            return False
+        timers = self._waiting.pop(req_id, [])
+        if not timers:
+            return False
+        for timer in timers:
+            timer.cancel()
+            self._pending -= 1
+        self.inner.send_error(req_id, 162, cause=f"API historical data query cancelled: {req_id}")
+        return True
 
     def serve(self, message: WireMessage) -> None:
         """Serve a request that something had kept."""
@@ -368,9 +389,13 @@ class FaultySession:
 
         def arrive() -> None:
             self._pending -= 1
+            if lane is not None and all(one.has_run for one in self._waiting.get(lane, ())):
+                self._waiting.pop(lane, None)
             self._release(data)
 
-        gateway.timeline.call_at(due, arrive)
+        timer = gateway.timeline.call_at(due, arrive)
+        if lane is not None:
+            self._waiting.setdefault(lane, []).append(timer)
 
     def _release(self, data: bytes) -> None:
         """Let bytes go to the carrier, unless something holds them."""
@@ -424,11 +449,14 @@ class FaultySession:
 
     # States of the connection
 
-    def cut(self) -> None:
+    def cut(self, *, may_linger: bool = True) -> None:
         """Close the connection: what has not left yet is lost."""
         if not self._is_cut:
             self._is_cut = True
-            self.inner.receive_eof()
+            if may_linger:
+                self._end_inner()
+            else:
+                self.inner.receive_eof()
             self._notify()
 
     def half_open(self) -> None:

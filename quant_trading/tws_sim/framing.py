@@ -194,6 +194,8 @@ def values_of(message: WireMessage) -> dict[str, Any]:
     """Return the fields by name, empty when the message cannot be taken apart."""
     if message.name == VERSION_ANSWER:
         return dict(zip(("version", "time"), message.fields(), strict=False))
+    if message.name == HELLO:
+        return {"versions": message.data[len(_PREFIX) + _LENGTH :].decode("utf-8", errors="backslashreplace")}
     layout = _BY_NAME.get(message.name)
     if layout is None:
         return {}
@@ -228,6 +230,9 @@ def edited(
     """
     layout = _VERSION_LAYOUT if message.name == VERSION_ANSWER else _BY_NAME.get(message.name)
     values = values_of(message)
+    if message.name == HELLO and set(put) == {"versions"}:
+        words = str(put["versions"]).encode()
+        return WireMessage(HELLO, _PREFIX + len(words).to_bytes(_LENGTH, "big") + words, message.version)
     if layout is None or any(name not in values for name in (*put, *add, *scale)):
         return None
     changed = {name: Decimal(str(values[name] or 0)) + Decimal(str(step)) for name, step in add.items()}

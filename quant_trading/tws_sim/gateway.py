@@ -340,7 +340,7 @@ class Gateway:
         """Close every connection, refuse new ones for so long; client ids and orders stay."""
         self._close_port(seconds)
         for session in list(self.sessions):
-            session.cut()
+            session.cut(may_linger=False)
         self.link.forget_outages()
         if order_ids != "keep":
             self.levers.restart_ids(to_first=order_ids == "reset")

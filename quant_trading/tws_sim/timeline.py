@@ -15,12 +15,14 @@ class Timer:
     Attributes:
         is_background: True for streams that go on for ever (account refresh, PnL): they run, but nobody
             can be waiting for the market's sake as long as only they are left.
+        has_run: True once it has begun to run.
     """
 
     at_ns: int
     action: Callable[[], None]
     is_background: bool = False
     is_cancelled: bool = False
+    has_run: bool = False
 
     def cancel(self) -> None:
         """Take the promise back; a timer that has run is not affected."""
@@ -53,6 +55,7 @@ class Timeline:
         while (due := self.next_ns()) is not None and due <= ns:
             timer = heapq.heappop(self._queue)[2]
             self.now_ns = max(self.now_ns, due)
+            timer.has_run = True
             timer.action()
         self.now_ns = max(self.now_ns, ns)
 
