@@ -21,7 +21,9 @@ NAMES = {contract.symbol: contract for contract in TAPE.contracts() if contract.
 D = Decimal
 
 
-def prints(contract: Contract, from_ns: int, until_ns: int, use_rth: bool = False) -> list[tuple[int, Decimal, Decimal]]:
+def prints(
+    contract: Contract, from_ns: int, until_ns: int, use_rth: bool = False
+) -> list[tuple[int, Decimal, Decimal]]:
     """Return (moment, low, high) of every second with a trade."""
     bars = TAPE.bars(contract, SECOND, What.TRADES, from_ns, until_ns, use_rth)
     assert bars is not None
