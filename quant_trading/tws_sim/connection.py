@@ -112,6 +112,11 @@ class Session:
         """True between START_API and the end: only then may anything be sent."""
         return self._state is _State.READY
 
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes are held back because their message is not complete; never more than one message."""
+        return self._reader.unread_bytes
+
     def receive(self, data: bytes) -> None:
         """Take bytes from the client. Never raises for what they hold."""
         for event in self._reader.events(data):

@@ -83,6 +83,11 @@ class FrameReader:
         self._is_hello_read = False
         self._is_broken = False
 
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes wait for the rest of their message."""
+        return len(self._buffer)
+
     def receive(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes, in order; a `Violation` is always the last one ever."""
         return list(self.events(data))

@@ -5,7 +5,16 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quant_trading.tws_sim.wire import MAX_FRAME, ClientHello, Frame, FrameReader, Violation, encode_frame
+from quant_trading.tws_sim.wire import (
+    MAX_FRAME,
+    ClientHello,
+    Frame,
+    FrameReader,
+    ProtobufFrame,
+    Violation,
+    encode_frame,
+    encode_raw_frame,
+)
 
 HELLO = b"API\0\x00\x00\x00\x09v157..178"
 
@@ -78,3 +87,50 @@ def test_the_largest_message_passes() -> None:
 
 def test_bytes_that_are_no_text_are_kept_readable() -> None:
     assert FrameReader().receive(HELLO + b"\0\0\0\x04\xff\0b\0")[1] == Frame(("\\xff", "b"))
+
+
+# Raw message ids, from version 201 on
+
+
+def raw_reader() -> FrameReader:
+    reader = FrameReader()
+    reader.receive(HELLO)
+    reader.raw_ids = True
+    return reader
+
+
+def test_raw_ids_carry_text_or_protobuf() -> None:
+    data = encode_raw_frame(49, ["1"]) + encode_raw_frame(85, []) + encode_raw_frame(3, b"\x08\x07")
+
+    assert data.hex(" ") == "00 00 00 06 00 00 00 31 31 00 00 00 00 04 00 00 00 55 00 00 00 06 00 00 00 cb 08 07"
+    assert raw_reader().receive(data) == [Frame(("49", "1")), Frame(("85",)), ProtobufFrame(3, b"\x08\x07")]
+
+
+def test_raw_messages_without_an_id_or_an_end_are_named() -> None:
+    for data, reason in {
+        b"\0\0\0\2\0\0": "no room for its 4-byte id",
+        b"\0\0\0\5\0\0\0\x311": "does not end with NUL",
+    }.items():
+        [event] = raw_reader().receive(data)
+        assert isinstance(event, Violation)
+        assert reason in event.reason
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), fields), max_size=4), cuts)
+def test_any_cut_gives_the_same_raw_messages(messages: list[tuple[int, list[str]]], positions: list[int]) -> None:
+    data = b"".join(encode_raw_frame(number, texts) for number, texts in messages)
+    reader = raw_reader()
+    edges = [0, *sorted(min(position, len(data)) for position in positions), len(data)]
+
+    events = [event for start, end in pairwise(edges) for event in reader.receive(data[start:end])]
+
+    assert events == [Frame((str(number), *texts)) for number, texts in messages]
+
+
+def test_how_ids_are_written_may_change_between_two_messages_of_one_chunk() -> None:
+    reader = FrameReader()
+    events = reader.events(HELLO + encode_raw_frame(71, ["2", "5", ""]))
+
+    assert next(events) == ClientHello(157, 178)
+    reader.raw_ids = True
+    assert list(events) == [Frame(("71", "2", "5", ""))]
