@@ -3,10 +3,10 @@
 from decimal import Decimal
 
 from quant_trading.refdata.commissions import fixed_commission, other_commission, tiered_charges
-from quant_trading.refdata.sessions import exchange_date
 from quant_trading.tws_sim.accounts import multiplier_of
 from quant_trading.tws_sim.config import plan_bps
 from quant_trading.tws_sim.tape import Contract
+from quant_trading.tws_sim.times import exchange_day
 
 __all__ = ["order_commission"]
 
@@ -43,7 +43,7 @@ def order_commission(
     other = other_commission(contract.sec_type, quantity, value)
     if other is not None:
         return other
-    day = exchange_date(at_ns)
+    day = exchange_day(at_ns)
     if plan == "ibkr_tiered":
         charges = tiered_charges(quantity, price, is_taking=is_taking, month_volume_before=month_volume, day=day)
         return round(charges.total, 8)

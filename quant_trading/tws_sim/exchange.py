@@ -14,7 +14,6 @@ from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 from typing import Protocol
 
-from quant_trading.refdata.sessions import exchange_date
 from quant_trading.tws_sim.accounts import Ledger
 from quant_trading.tws_sim.charges import order_commission
 from quant_trading.tws_sim.config import SimConfig
@@ -24,7 +23,7 @@ from quant_trading.tws_sim.orders import Event, Execution, Order, Status
 from quant_trading.tws_sim.rates import RateTable
 from quant_trading.tws_sim.tape import Contract, Quote, Tape
 from quant_trading.tws_sim.timeline import Timeline
-from quant_trading.tws_sim.times import exchange_stamp
+from quant_trading.tws_sim.times import exchange_day, exchange_stamp
 
 __all__ = ["Exchange", "OrderListener"]
 
@@ -62,7 +61,7 @@ class Exchange:
         self._config = config
         self._listener = listener
         self._matcher = Matcher(self, tape, timeline, config)
-        day = exchange_date(timeline.now_ns)
+        day = exchange_day(timeline.now_ns)
         base = config.base_currency
         self.ledgers = {account: Ledger(account, config.cash, day, base) for account in config.accounts}
         for currency, amount in config.foreign_cash.items():
@@ -108,15 +107,15 @@ class Exchange:
         return self._rates.rate(currency)
 
     def _day_start_ns(self) -> int:
-        # Any moment between the last close and the next open has the same latest trade; midnight UTC of an
-        # exchange date is 19:00 or 20:00 of the evening before in New York.
-        day = exchange_date(self._timeline.now_ns)
-        return (day.toordinal() - 719_163) * _DAY_NS
+        # Any moment between the last close and the next open has the same latest trade; six hours after midnight
+        # UTC the exchange date has begun in New York, and with it the splits of that day.
+        day = exchange_day(self._timeline.now_ns)
+        return (day.toordinal() - 719_163) * _DAY_NS + _DAY_NS // 4
 
     def ledger(self, account: str) -> Ledger:
         """Return an account's books, with the running exchange day begun."""
         ledger = self.ledgers[account]
-        ledger.begin_day(exchange_date(self._timeline.now_ns))
+        ledger.begin_day(exchange_day(self._timeline.now_ns))
         return ledger
 
     # Orders
@@ -305,7 +304,7 @@ class Exchange:
                 self._matcher.start(order)
 
     def _month_of(self, order: Order) -> tuple[str, int, int]:
-        day = exchange_date(self._timeline.now_ns)
+        day = exchange_day(self._timeline.now_ns)
         return order.terms.account, day.year, day.month
 
     def _commission_of(self, order: Order, shares: Decimal, price: Decimal, is_taking: bool) -> Decimal:

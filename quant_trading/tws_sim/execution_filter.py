@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
-from quant_trading.refdata.sessions import exchange_date
 from quant_trading.tws_sim.errors import RequestRefused
 from quant_trading.tws_sim.fields import Message
 from quant_trading.tws_sim.orders import Execution
-from quant_trading.tws_sim.times import parse_time
+from quant_trading.tws_sim.times import exchange_day, parse_time
 
 __all__ = ["filter_executions"]
 
@@ -26,7 +25,7 @@ def filter_executions(executions: Sequence[Execution], request: Message, now_ns:
     wanted, first_day = _test_of(request), _first_day(request, now_ns)
     found = []
     for execution in reversed(executions):
-        if exchange_date(execution.at_ns) < first_day:
+        if exchange_day(execution.at_ns) < first_day:
             break
         if wanted(execution):
             found.append(execution)
@@ -34,7 +33,7 @@ def filter_executions(executions: Sequence[Execution], request: Message, now_ns:
 
 
 def _first_day(request: Message, now_ns: int) -> date:
-    today = exchange_date(now_ns)
+    today = exchange_day(now_ns)
     days = request.values.get("lastNDays") or 0
     first = today - timedelta(days=min(max(int(days) - 1, 0), 6))
     return min([first, *_dates(request)])
@@ -73,7 +72,7 @@ def _test_of(request: Message) -> Callable[[Execution], bool]:
             and exchange in ("", "SMART", contract.primary_exchange)
             and side in (None, execution.is_buy)
             and execution.at_ns >= from_ns
-            and (not dates or exchange_date(execution.at_ns) in dates)
+            and (not dates or exchange_day(execution.at_ns) in dates)
         )
 
     return passes

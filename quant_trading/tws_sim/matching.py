@@ -14,13 +14,14 @@
 - DAY orders end with the hours they live in, IOC and FOK at once, GTD at their date, GTC orders stay.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import date
 from decimal import ROUND_DOWN, Decimal
 from typing import Protocol
 
 from quant_trading.refdata.sessions import Session, next_session, session_at
 from quant_trading.refdata.tick_sizes import round_to_tick
-from quant_trading.tws_sim.conditions import Condition, are_met
+from quant_trading.tws_sim.condition_watch import ConditionWatch
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.order_checks import tick_of
 from quant_trading.tws_sim.order_terms import AUCTION_TYPES, STOP_TYPES, TOUCHED_TYPES
@@ -94,7 +95,7 @@ class Matcher:
         self._timeline = timeline
         self._config = config
         self._scanner = Scanner(tape)
-        self._contracts: Mapping[int, Contract] = {contract.con_id: contract for contract in tape.contracts()}
+        self._watch = ConditionWatch(tape, self._scanner)
 
     def forget_market(self) -> None:
         """Look at the tape anew: its past has changed."""
@@ -371,10 +372,17 @@ class Matcher:
         hours = self._next_hours(order)
         if terms.good_till_ns is not None and terms.good_till_ns < hours.start_ns:
             self._call(order, terms.good_till_ns, lambda: self._at_end(order))
+        elif self._is_split_on(order.contract, hours.session.day):
+            # Prices of another day would be wrong by the ratio: IBKR cancels such orders (documented for GTC).
+            self._call(order, hours.start_ns, lambda: self._floor.expire(order, "The contract was split."))
         elif again is not None:
             self._call(order, hours.start_ns, lambda: again(order))
         else:
             self._call(order, hours.start_ns, lambda: self._at_open(order, hours))
+
+    def _is_split_on(self, contract: Contract, day: date) -> bool:
+        actions = getattr(self._tape, "actions", None)
+        return actions is not None and any(event.kind == "split" for event in actions(contract).on(day))
 
     # Stops, touched and trailing orders
 
@@ -517,7 +525,7 @@ class Matcher:
         outside = heeds_outside_rth(order) or terms.conditions_ignore_rth
         hours = hours_at(now, outside) or next_hours(now, outside)
         until_ns = self._until(order, hours)
-        met_ns = self._first_met(terms.conditions, now, until_ns, outside)
+        met_ns = self._watch.first_met(terms.conditions, now, until_ns, outside)
         if terms.cancels_on_conditions:
             # The order works meanwhile; only its end is conditional.
             order.are_conditions_met = True
@@ -547,45 +555,9 @@ class Matcher:
         terms, now = order.terms, self._timeline.now_ns
         outside = heeds_outside_rth(order) or terms.conditions_ignore_rth
         hours = hours_at(now, outside) or next_hours(now, outside)
-        found_ns = self._first_met(terms.conditions, max(now, hours.start_ns), hours.end_ns, outside)
+        found_ns = self._watch.first_met(terms.conditions, max(now, hours.start_ns), hours.end_ns, outside)
         at_ns = hours.end_ns + 1 if found_ns is None else found_ns
         order.condition_timer = self._timeline.call_at(at_ns, lambda: self._on_cancel_conditions(order, found_ns))
-
-    def _first_met(self, conditions: tuple[Condition, ...], from_ns: int, until_ns: int, outside: bool) -> int | None:
-        """Return the first moment in [from_ns, until_ns) at which the conditions hold."""
-        moment: int | None = from_ns
-        while moment is not None and moment < until_ns:
-            false = [condition for condition in conditions if not self._is_true(condition, moment, outside)]
-            if are_met(conditions, false):
-                return moment
-            later = [self._next_true(condition, moment, until_ns, outside) for condition in false]
-            moment = min((found for found in later if found is not None), default=None)
-        return None
-
-    def _is_true(self, condition: Condition, at_ns: int, outside: bool) -> bool:
-        if not condition.is_price:
-            return (at_ns >= condition.at_ns) == condition.is_more or at_ns == condition.at_ns
-        contract = self._contracts.get(condition.con_id)
-        if contract is None:
-            return False
-        quote = self._tape.quote(contract, at_ns)
-        if quote is not None and _reaches(quote.last, condition.price, not condition.is_more):
-            return True
-        reach = self._scanner.first_reach(
-            contract, condition.price, not condition.is_more, at_ns, at_ns + 1, outside_rth=outside
-        )
-        return reach is not None
-
-    def _next_true(self, condition: Condition, after_ns: int, until_ns: int, outside: bool) -> int | None:
-        if not condition.is_price:
-            return condition.at_ns if condition.is_more and condition.at_ns > after_ns else None
-        contract = self._contracts.get(condition.con_id)
-        if contract is None:
-            return None
-        found = self._scanner.first_reach(
-            contract, condition.price, not condition.is_more, after_ns + 1, until_ns, outside_rth=outside
-        )
-        return None if found is None else found[0]
 
 
 def _first_extreme(order: Order, trail: Trail, last: Decimal | None) -> Decimal:

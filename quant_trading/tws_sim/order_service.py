@@ -4,7 +4,6 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from quant_trading.refdata.sessions import exchange_date
 from quant_trading.tws_sim.account_values import money
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.connection import Session
@@ -27,6 +26,7 @@ from quant_trading.tws_sim.reports import (
 )
 from quant_trading.tws_sim.tape import Contract
 from quant_trading.tws_sim.timeline import Timeline
+from quant_trading.tws_sim.times import exchange_day
 
 __all__ = ["OrderService"]
 
@@ -356,12 +356,12 @@ class OrderService:
 
     def _send_completed(self, session: Session, request: Message) -> None:
         """List the orders done on the running exchange day (documented: current day only)."""
-        today = exchange_date(self._timeline.now_ns)
+        today = exchange_day(self._timeline.now_ns)
         is_api_only = request.flag("apiOnly")
         for order in self.every:
             done_ns = order.completed_ns
             is_wanted = order.status.is_done and not (is_api_only and order.is_manual)
-            if is_wanted and done_ns is not None and exchange_date(done_ns) == today:
+            if is_wanted and done_ns is not None and exchange_day(done_ns) == today:
                 send_completed_order(session, order)
         session.send("completedOrdersEnd")
 

@@ -12,8 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from quant_trading.refdata.sessions import Session, exchange_date, next_session, session_on
+from quant_trading.refdata.sessions import Session, next_session, session_on
 from quant_trading.tws_sim.tape import BarSize, Contract, FloatArray, IntArray, Tape, TapeBars, What
+from quant_trading.tws_sim.times import exchange_day
 
 __all__ = ["Hours", "Scanner", "Trail", "hours_at", "next_hours"]
 
@@ -51,7 +52,7 @@ def _hours(session: Session, outside_rth: bool) -> Hours:
 
 def hours_at(ns: int, outside_rth: bool) -> Hours | None:
     """Return the hours that `ns` lies in, None between them."""
-    session = session_on(exchange_date(ns))
+    session = session_on(exchange_day(ns))
     if session is None:
         return None
     hours = _hours(session, outside_rth)
@@ -60,7 +61,7 @@ def hours_at(ns: int, outside_rth: bool) -> Hours | None:
 
 def next_hours(ns: int, outside_rth: bool) -> Hours:
     """Return the first hours that start after `ns`."""
-    today = session_on(exchange_date(ns))
+    today = session_on(exchange_day(ns))
     if today is not None and _hours(today, outside_rth).start_ns > ns:
         return _hours(today, outside_rth)
     return _hours(next_session(ns if today is None else max(ns, today.open_ns)), outside_rth)

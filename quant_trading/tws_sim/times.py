@@ -1,18 +1,29 @@
 """Moments as TWS writes and reads them; inside they are int64 UTC nanoseconds."""
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from quant_trading.refdata.sessions import EXCHANGE_ZONE
 
-__all__ = ["ZONE_NAME", "connection_time", "exchange_clock", "exchange_stamp", "exchange_time", "parse_time", "to_utc"]
+__all__ = [
+    "ZONE_NAME",
+    "connection_time",
+    "exchange_clock",
+    "exchange_day",
+    "exchange_stamp",
+    "exchange_time",
+    "parse_time",
+    "to_utc",
+]
 
 ZONE_NAME = "US/Eastern"
 """The name TWS gives New York's zone in orders and executions (captured)."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND_NS = 1_000_000_000
+_HOUR_NS = 3_600_000_000_000
 _TIME = re.compile(r"(\d{8})(?: +|(-))(\d{2}:\d{2}:\d{2})(?: (\S+))?")
 
 
@@ -23,6 +34,16 @@ def to_utc(ns: int) -> datetime:
 
 def _local(ns: int) -> datetime:
     return to_utc(ns).astimezone(EXCHANGE_ZONE)
+
+
+def exchange_day(ns: int) -> date:
+    """Return the New York date of the moment `ns`, remembered by the hour: days begin at whole hours of UTC."""
+    return _day_of_hour(ns // _HOUR_NS)
+
+
+@lru_cache(maxsize=4096)
+def _day_of_hour(hour: int) -> date:
+    return _local(hour * _HOUR_NS).date()
 
 
 def exchange_time(ns: int) -> str:

@@ -205,6 +205,31 @@ def test_orders_with_a_limit_trade_before_the_open_and_after_the_close() -> None
     assert evening.orders[0].status.value == "Cancelled"
 
 
+def test_closing_orders_fill_at_the_close_of_the_day_bar_and_opening_orders_at_its_open() -> None:
+    simulator = Simulator(TAPE, SimConfig(), at(date(2026, 11, 18), "12:00"))
+    client = RawClient(simulator)
+    client.order(1, symbol="SO", tif="OPG")
+    simulator.advance_to(at(DAY, "12:00"))
+    client.order(2, symbol="SO", orderType="MOC")
+    simulator.advance_to(CLOSE)
+
+    days = TAPE.bars(NAMES["SO"], BarSize("1 day", "day", 1), What.TRADES, at(DAY, "00:00"), CLOSE, True)
+    assert days is not None
+    assert [e.price for e in simulator.executions] == [price_of(days.open[0]), price_of(days.close[0])]
+    assert [e.at_ns for e in simulator.executions] == [at(DAY, "09:30"), CLOSE]
+
+
+def test_a_split_cancels_the_orders_that_wait_for_it() -> None:
+    friday, monday = date(2024, 7, 12), date(2024, 7, 15)  # ten for one on Monday
+    simulator = Simulator(TAPE, SimConfig(), at(friday, "15:00"))
+    client = RawClient(simulator)
+    client.order(1, symbol="AVGO", lmtPrice="1.00", tif="GTC")
+    client.order(2, symbol="NVDA", lmtPrice="1.00", tif="GTC")
+    simulator.advance_to(at(monday, "10:00"))
+    assert [order.status.value for order in simulator.orders] == ["Cancelled", "Submitted"]
+    assert simulator.orders[0].done_reason == "The contract was split."
+
+
 # What no sequence of events may break
 
 RANK = {"PreSubmitted": 0, "Submitted": 1, "PendingCancel": 2, "Cancelled": 3, "Filled": 3, "Inactive": 3}
