@@ -20,7 +20,7 @@ from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.margin import Margins, Preview, margins_of, preview_order
 from quant_trading.tws_sim.matching import Matcher, heeds_outside_rth, why_held
 from quant_trading.tws_sim.orders import Event, Execution, Order, Status
-from quant_trading.tws_sim.rates import RateTable
+from quant_trading.tws_sim.rates import RateTable, pairs_of
 from quant_trading.tws_sim.tape import Contract, Quote, Tape
 from quant_trading.tws_sim.timeline import Timeline
 from quant_trading.tws_sim.times import exchange_day, exchange_stamp
@@ -71,7 +71,7 @@ class Exchange:
         self._fills = 0
         self._quotes: dict[int, tuple[int, Quote | None]] = {}
         self._references: dict[int, tuple[int, Decimal | None]] = {}
-        self._rates = RateTable(tape.contracts(), base, config.exchange_rates, self.mark)
+        self._rates = RateTable(pairs_of(tape, timeline.now_ns), base, config.exchange_rates, self.mark)
         self._groups: dict[tuple[str, str], list[Order]] = {}
         self._orders: dict[int, Order] = {}
         self._month_volume: Counter[tuple[str, int, int]] = Counter()

@@ -1,12 +1,15 @@
 """What currencies are worth: from the pairs of the market, else from the settings, else from a table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from quant_trading.tws_sim.accounts import Mark
-from quant_trading.tws_sim.tape import Contract
+from quant_trading.tws_sim.tape import Contract, Tape
 
-__all__ = ["RateTable"]
+__all__ = ["FindPair", "RateTable", "pairs_of"]
+
+FindPair = Callable[[str, str], Contract | None]
+"""Finds the currency pair of a symbol and a currency: ("EUR", "USD")."""
 
 # Round figures in USD for markets without currency pairs (assumed).
 _ASSUMED_USD = {
@@ -20,11 +23,12 @@ _ASSUMED_USD = {
 class RateTable:
     """Rates of exchange to one base currency."""
 
-    def __init__(self, contracts: Iterable[Contract], base: str, configured: Mapping[str, Decimal], mark: Mark) -> None:
+    def __init__(self, find_pair: FindPair, base: str, configured: Mapping[str, Decimal], mark: Mark) -> None:
+        self._find_pair = find_pair
         self._base = base
         self._configured = configured
         self._mark = mark
-        self._pairs = {(c.symbol, c.currency): c for c in contracts if c.sec_type == "CASH"}
+        self._pairs: dict[tuple[str, str], Contract | None] = {}
 
     def rate(self, currency: str) -> Decimal:
         """Return what one unit of `currency` is worth in the base currency; 1 for one nobody knows."""
@@ -42,5 +46,23 @@ class RateTable:
         return Decimal(known) / Decimal(base) if known and base else Decimal(1)
 
     def _pair(self, symbol: str, currency: str) -> Decimal | None:
-        contract = self._pairs.get((symbol, currency))
+        key = symbol, currency
+        if key not in self._pairs:
+            self._pairs[key] = self._find_pair(symbol, currency)
+        contract = self._pairs[key]
         return None if contract is None else self._mark(contract)
+
+
+def pairs_of(tape: Tape, now_ns: int) -> FindPair:
+    """Return how to find the currency pairs of a market, listed or found on demand."""
+    listed = {(c.symbol, c.currency): c for c in tape.contracts() if c.sec_type == "CASH"}
+    directory = getattr(tape, "directory", None)
+
+    def find(symbol: str, currency: str) -> Contract | None:
+        found = listed.get((symbol, currency))
+        if found is not None or directory is None:
+            return found
+        named: Iterable[Contract] = directory.named("CASH", symbol, now_ns)
+        return next((contract for contract in named if contract.currency == currency), None)
+
+    return find

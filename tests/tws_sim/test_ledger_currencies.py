@@ -9,15 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.account_values import ledger_values, summary_values
 from quant_trading.tws_sim.accounts import Ledger
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.margin import Margins, margins_of, preview_order
 from quant_trading.tws_sim.rates import RateTable
+from quant_trading.tws_sim.seeded import seeded_tape
+from quant_trading.tws_sim.simulator import Simulator
 from quant_trading.tws_sim.tape import Contract
+from tests.tws_sim.raw_client import RawClient, only
 
 D = Decimal
-MONDAY = date(2026, 11, 16)
+MONDAY, THURSDAY = date(2026, 11, 16), date(2026, 11, 19)
 SHARE = Contract(101, "ACME")
 ABROAD = Contract(102, "SHOP", currency="CAD")
 FUTURE = Contract(103, "ES", sec_type="FUT", exchange="CME", multiplier="50", last_trade_date="20261218")
@@ -208,8 +212,13 @@ def test_a_preview_adds_the_order_to_what_is_held() -> None:
 # Rates
 
 
+def pairs(*contracts: Contract) -> Any:
+    known = {(contract.symbol, contract.currency): contract for contract in contracts}
+    return lambda symbol, currency: known.get((symbol, currency))
+
+
 def test_rates_come_from_pairs_then_settings_then_a_table() -> None:
-    table = RateTable([EURO, YEN], "USD", {"CAD": D("0.7")}, marks(EUR="1.25", USD="160"))
+    table = RateTable(pairs(EURO, YEN), "USD", {"CAD": D("0.7")}, marks(EUR="1.25", USD="160"))
 
     assert table.rate("USD") == 1
     assert table.rate("EUR") == D("1.25")
@@ -217,4 +226,42 @@ def test_rates_come_from_pairs_then_settings_then_a_table() -> None:
     assert table.rate("CAD") == D("0.7")
     assert table.rate("GBP") == D("1.27")
     assert table.rate("XXX") == 1
-    assert RateTable([EURO], "EUR", {}, marks(EUR="1.25")).rate("USD") == D("0.8")
+    assert RateTable(pairs(EURO), "EUR", {}, marks(EUR="1.25")).rate("USD") == D("0.8")
+
+
+def test_the_seeded_market_trades_currencies_futures_and_options() -> None:
+    """A pair moves two balances, a future costs its commission, an option a hundred times its price."""
+    simulator = Simulator(seeded_tape(7), SimConfig(), at(THURSDAY, "10:00"))
+    client = RawClient(simulator)
+    found = {}
+    for number, (sec_type, more) in enumerate(
+        {
+            "CASH": {"symbol": "EUR", "currency": "USD", "exchange": "IDEALPRO"},
+            "FUT": {"symbol": "ES", "exchange": "CME"},
+            "OPT": {"symbol": "SPY", "exchange": "SMART", "right": "C"},
+        }.items(),
+        start=1,
+    ):
+        details = client.ask("reqContractDetails", reqId=number, secType=sec_type, **more)
+        rows = [m for m in details if m.name == "contractDetails"]
+        chosen = rows[len(rows) // 2]
+        quantity = D(20_000 if sec_type == "CASH" else 1)
+        answer = client.ask(
+            "placeOrder", orderId=number, conId=chosen.integer("conId"), exchange=more["exchange"], action="BUY",
+            totalQuantity=quantity, orderType="MKT", tif="DAY", transmit=True,
+        )  # fmt: skip
+        found[sec_type] = (only(answer, "execDetails"), only(answer, "commissionReport"))
+
+    ledger = simulator.ledgers["DU1234567"]
+    price = {kind: execution.number("price") or D(0) for kind, (execution, _) in found.items()}
+    cost = {kind: report.number("commission") or D(0) for kind, (_, report) in found.items()}
+    assert (cost["FUT"], cost["OPT"]) == (D("0.85"), D(1))
+    assert ledger.cash_in("EUR") == 20_000
+    spent = 20_000 * price["CASH"] + 100 * price["OPT"] + sum(cost.values())
+    assert ledger.cash == 1_000_000 - spent
+    # what was paid for the spreads and the commissions is gone, nothing else
+    assert 0 < 1_000_000 - simulator.equity() < 200
+    assert (
+        found["FUT"][0].number("evMultiplier")
+        == ledger.positions[found["FUT"][0].integer("conId")].cost // price["FUT"]
+    )
