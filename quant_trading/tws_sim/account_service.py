@@ -133,6 +133,9 @@ class AccountService:
                         key=value.key, value=value.value, currency=value.currency, account=account,
                     )  # fmt: skip
             for held in list(self._exchange.ledger(account).positions.values()):
+                if held.is_virtual:
+                    # A currency pair is cash: it is among the positions, not in the portfolio (reported).
+                    continue
                 row = self._portfolio_row(account, held)
                 key = ("", str(held.contract.con_id))
                 # A position that was closed is shown once with zero, one that never was is not shown.

@@ -205,8 +205,17 @@ def _account(request: Message, accounts: tuple[str, ...]) -> str:
     return accounts[0]
 
 
+# Fields of the request that are not part of an open order, or that the order itself answers.
+_OWN_FIELDS = frozenset(
+    {"orderId", "totalQuantity", "action", "orderType", "lmtPrice", "auxPrice", "tif", "account", "transmit",
+     "parentId", "ocaGroup", "ocaType", "trailStopPrice"}
+)  # fmt: skip
+
+
 def _echo(values: Values) -> Values:
-    # Fields of the request that are not part of an open order, or that the order itself answers.
-    own = {"orderId", "totalQuantity", "action", "orderType", "lmtPrice", "auxPrice", "tif", "account", "transmit",
-           "parentId", "ocaGroup", "ocaType", "trailStopPrice"}  # fmt: skip
-    return {name: value for name, value in values.items() if name not in own}
+    """Return what an open order echoes: of a hundred fields the few that are set. A zero is set, unlike False."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not (value is None or value is False or value == "" or value == []) and name not in _OWN_FIELDS
+    }
