@@ -301,9 +301,26 @@ class FaultySession:
             return
         batch = split_answer(data, self.inner.version, is_first=self._is_first_answer)
         self._is_first_answer = False
+        plain = bytearray()
         for message, faults in self._reordered(batch):
+            if not faults and self._is_prompt:
+                # The usual case: nothing happens to it, nothing is before it.
+                plain += message.data
+                continue
+            self._release_plain(plain)
             self._on_answer(message, faults)
+        self._release_plain(plain)
         self._notify()
+
+    @property
+    def _is_prompt(self) -> bool:
+        """True when a message leaves at once: no latency, and none that is still on its way before it."""
+        return self._gateway.latency is None and self._lane_ready.get(None, 0) <= self._gateway.timeline.now_ns
+
+    def _release_plain(self, plain: bytearray) -> None:
+        if plain:
+            self._release(bytes(plain))
+            plain.clear()
 
     def _reordered(self, batch: list[WireMessage]) -> list[tuple[WireMessage, list[Fault]]]:
         """Return the messages with the faults that are due at each, in the order in which they are to come."""

@@ -79,7 +79,6 @@ class Gateway:
         self._start_ns = simulator.now_ns
         self._armed: dict[tuple[Place, str], list[_Armed]] = {}
         self._faults: list[Fault] = []
-        self._bytes = {Place.SEND: 0, Place.RECEIVE: 0}
         self._refuse_times = 0
         self._refuse_until_ns = 0
         self._connections = 0
@@ -211,16 +210,13 @@ class Gateway:
 
     def byte_due(self, place: Place, session: FaultySession, size: int) -> tuple[int, Fault] | None:
         """Count bytes; return a fault that falls within them, and how many pass before it."""
-        before = self._bytes[place]
+        struck: tuple[int, Fault] | None = None
         for armed in self._armed.get((place, BYTE), ()):
-            if before < armed.step.first <= before + size:
-                passing = armed.step.first - 1 - before
-                # What is cut off is never sent.
-                self._bytes[place] = armed.step.first
+            before, armed.count = armed.count, armed.count + size
+            if struck is None and before < armed.step.first <= before + size:
+                struck = armed.step.first - 1 - before, armed.fault
                 self._note(armed.fault, session)
-                return passing, armed.fault
-        self._bytes[place] = before + size
-        return None
+        return struck
 
     # Doing
 

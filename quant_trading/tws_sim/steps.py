@@ -14,7 +14,8 @@
     t=+90                        90 simulated seconds after the start
 
 `#n` counts from 1 and may be left out. `#2-4` means the second to the fourth time, `#3+` the third and every
-later one, `#*` every one. Counting is over all clients, or over those of the entry's "client".
+later one, `#*` every one. Counting begins when the entry is armed, and
+is over all clients, or over the one of the entry's "client".
 """
 
 import re

@@ -54,7 +54,7 @@ def test_02_a_farm_blip_kills_bars() -> None:
         assert bars
         heard: list[float] = []
         bars.updateEvent += lambda *_: heard.append(on.loop.time())
-        await asyncio.sleep(3600)
+        await asyncio.sleep(600)
         assert ib.isConnected()
         ib.disconnect()
         return heard

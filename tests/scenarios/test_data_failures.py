@@ -52,7 +52,7 @@ def test_17_running_bars_stop() -> None:
         before = len(bars)
         heard: list[float] = []
         bars.updateEvent += lambda *_: heard.append(on.loop.time())
-        await asyncio.sleep(1800)
+        await asyncio.sleep(600)
         ib.disconnect()
         return len(bars) - before, max(heard)
 
@@ -95,7 +95,7 @@ def test_19_a_competing_session_has_the_data() -> None:
     async def script(on: Stage) -> float:
         ib = await on.connect()
         ticker = ib.reqMktData(await on.stock(ib))
-        await asyncio.sleep(3600)
+        await asyncio.sleep(600)
         assert ib.isConnected()
         ib.disconnect()
         return ticker.last
