@@ -169,6 +169,7 @@ class Session:
         if self.is_closed:
             return
         self._state = _State.CLOSED
+        self._reader.close()
         self.close_reason = reason
         self._host.on_close(self)
         self._notify()

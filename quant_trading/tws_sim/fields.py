@@ -39,6 +39,9 @@ class Kind(Enum):
     # Since version 153 TWS sends a few texts as ASCII with escapes, which the official clients undo (read).
     ESCAPED = "text, written in ASCII"
 
+    # By identity: Enum's own hash is a Python call, and every field looks up how it is written.
+    __hash__ = object.__hash__
+
 
 class FieldError(ValueError):
     """A message does not have the fields its id promises.

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
 from quant_trading.tws_sim.fields import FieldError, Values, format_number
@@ -37,6 +36,9 @@ class Form(Enum):
     TEXT = "text"
     NUMBER_TEXT = "a double that the text layouts have as text"
     INT_TEXT = "an integer that the text layouts have as text"
+
+    # By identity: Enum's own hash is a Python call, and every field looks up how it is read.
+    __hash__ = object.__hash__
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +129,15 @@ def decode(where: str, table: Table, payload: bytes) -> Values:
     return values
 
 
-@lru_cache(maxsize=1024)
+# By identity: tables are constants, and to hash one is to hash everything within it. Each entry keeps its table.
+_INDEXES: dict[int, tuple[Table, dict[int, Item]]] = {}
+
+
 def _by_number(table: Table) -> dict[int, Item]:
-    return {item.number: item for item in table}
+    entry = _INDEXES.get(id(table))
+    if entry is None:
+        entry = _INDEXES[id(table)] = (table, {item.number: item for item in table})
+    return entry[1]
 
 
 def _decode_into(where: str, table: Table, payload: bytes, values: Values, top: Values) -> None:

@@ -99,11 +99,15 @@ class FrameReader:
         self._buffer += data
         while (event := self._next_event()) is not None:
             if isinstance(event, Violation):
-                self._is_broken = True
-                self._buffer.clear()
+                self.close()
             yield event
             if self._is_broken:
                 return
+
+    def close(self) -> None:
+        """Forget what is held back and read nothing more."""
+        self._is_broken = True
+        self._buffer.clear()
 
     def _next_event(self) -> Event | None:
         if not self._is_prefix_read:
