@@ -94,15 +94,15 @@ class FrameReader:
 
     def events(self, data: bytes) -> Iterator[Event]:
         """Give the events that `data` completes one by one, so that each may change how the next is read."""
-        if self._is_broken:
-            return
-        self._buffer += data
-        while (event := self._next_event()) is not None:
+        if not self._is_broken:
+            self._buffer += data
+        while not self._is_broken:
+            event = self._next_event()
+            if event is None:
+                return
             if isinstance(event, Violation):
                 self.close()
             yield event
-            if self._is_broken:
-                return
 
     def close(self) -> None:
         """Forget what is held back and read nothing more."""
