@@ -42,6 +42,7 @@ class Driver:
         self.account = ""
         self.orders = {}
         self.streams = {}
+        self.is_inside = False
 
     def end(self):
         """Leave a server that a test left before its last step."""
@@ -55,11 +56,16 @@ class Driver:
             if method is not None:
                 setattr(self.ib.wrapper, name, self.noted(getattr(self.facts, name), method))
 
-    @staticmethod
-    def noted(note, method):
+    def noted(self, note, method):
         def callback(*args):
-            note(*args)
-            return method(*args)
+            # A callback may call another one by itself.
+            if not self.is_inside:
+                note(*args)
+            was_inside, self.is_inside = self.is_inside, True
+            try:
+                return method(*args)
+            finally:
+                self.is_inside = was_inside
 
         return callback
 
@@ -146,6 +152,9 @@ class Driver:
 
     async def do_cancel_pnl(self, step):
         self.ib.cancelPnL(self.account)
+
+    async def do_cancel_pnl_single(self, step):
+        self.ib.cancelPnLSingle(self.account, "", self.facts.contracts[step["known"]].conId)
 
     # Contracts
 
@@ -237,6 +246,13 @@ class Driver:
         terms = dict(step["order"])
         if "parent" in step:
             terms["parentId"] = self.orders[step["parent"]].orderId
+        if "condition" in step:
+            words = step["condition"]
+            watched = self.facts.contracts[words["known"]].conId
+            condition = self.library.PriceCondition(
+                conId=watched, exch="SMART", isMore=words["above"], price=words["price"]
+            )
+            terms["conditions"] = [condition]
         if known is None:
             self.facts.order_names[self.ib.client._reqIdSeq] = step["name"]
             known = self.orders[step["name"]] = self.library.Order(orderRef=step["name"], **terms)

@@ -44,11 +44,13 @@ class Client:
 
     Attributes:
         highest: the highest server version it offers.
+        deaf_to: kinds of facts it has no callback for, because it is older than they are.
     """
 
     name: str
     driver: tuple[str, ...]
     highest: int
+    deaf_to: frozenset[str] = frozenset()
 
     @property
     def variable(self) -> str:
@@ -72,7 +74,7 @@ CLIENTS = {
     for client in (
         Client("ib_async", ("driver_ib_async.py", "ib_async"), 178),
         Client("ib_insync", ("driver_ib_async.py", "ib_insync"), 176),
-        Client("ibapi", ("driver_ibapi.py",), 157),
+        Client("ibapi", ("driver_ibapi.py",), 157, frozenset({"schedule"})),
         Client("nautilus_ibapi_1019", ("driver_ibapi.py",), 176),
         Client("nautilus_ibapi_1030", ("driver_ibapi.py",), 187),
         Client("nautilus_ibapi_1037", ("driver_ibapi.py",), 203),
@@ -156,7 +158,8 @@ def stop_all() -> None:
 def simulator(version: int, **settings: Any) -> Simulator:
     """Return the market every client meets, capped at `version`."""
     held = {"MSFT": (Decimal(10), Decimal("150.00"))}
-    config = SimConfig(positions=held, reject={"TSLA": (201, "")}, max_server_version=version, **settings)
+    settings = {"positions": held, "reject": {"TSLA": (201, "")}, "fill_volume_share": Decimal("0.2")} | settings
+    config = SimConfig(max_server_version=version, **settings)
     return Simulator(open_source("seed:7"), config, START)
 
 

@@ -29,6 +29,11 @@ def _history(name: str, size: str, duration: str, **more: Any) -> Step:
     return {"do": "history", "name": name, "size": size, "duration": duration} | words | more
 
 
+def _past_ticks(name: str, what: str) -> Step:
+    words = {"start": "20261119-14:45:00", "end": "", "count": 50, "what": what}
+    return {"do": "past_ticks", "name": name, "contract": stock("AAPL"), "known": "aapl"} | words
+
+
 _AAPL: Step = {"contract": stock("AAPL"), "known": "aapl"}
 _SPY: Step = {"contract": stock("SPY"), "known": "spy"}
 
@@ -61,6 +66,10 @@ _PAST: list[Step] = [
     _history("of nobody", "1 day", "1 M", contract=stock("NOSUCH"), known=""),
     _history("of two", "1 day", "1 M", contract=stock("RY", ""), known=""),
     _history("bad size", "7 mins", "1 D", refused=True),
+    {"do": "schedule", "name": "schedule", "days": 5, **_AAPL},
+    _past_ticks("trades then", "TRADES"),
+    _past_ticks("quotes then", "BID_ASK"),
+    _past_ticks("midpoints then", "MIDPOINT"),
     _history("running", "1 min", "600 S", keep=True),
     {"do": "wait", "advance": 65},
     {"do": "cancel_history", "name": "running"},
@@ -71,7 +80,22 @@ _PRESENT: list[Step] = [
     {"do": "stream", "name": "stream", "generic": "", **_SPY},
     {"do": "wait", "advance": 20},
     {"do": "cancel_stream", "name": "stream"},
-    {"do": "wait", "advance": 20},
+    {"do": "ticks", "name": "every trade", "kind": "AllLast", **_AAPL},
+    {"do": "ticks", "name": "every quote", "kind": "BidAsk", **_SPY},
+    {"do": "wait", "advance": 5},
+    {"do": "cancel_ticks", "name": "every trade"},
+    {"do": "cancel_ticks", "name": "every quote"},
+    {"do": "ticks", "name": "every midpoint", "kind": "MidPoint", **_AAPL},
+    {"do": "live_bars", "name": "live bars", "what": "TRADES", **_AAPL},
+    {"do": "depth", "name": "depth", "rows": 5, **_AAPL},
+    {"do": "wait", "advance": 12},
+    {"do": "cancel_depth", "name": "depth"},
+    {"do": "cancel_live_bars", "name": "live bars"},
+    {"do": "cancel_ticks", "name": "every midpoint"},
+    {"do": "wait", "advance": 5},
+    {"do": "data_type", "type": 3},
+    {"do": "snapshot", "name": "live all the same", **_AAPL},
+    {"do": "chain", "name": "chain", "known": "aapl"},
 ]
 
 _ORDERS: list[Step] = [
@@ -95,9 +119,52 @@ _ORDERS: list[Step] = [
     {"do": "place", "name": "held back", "order": order("BUY", 5, transmit=True), **_AAPL},
 ]
 
+_KINDS: list[Step] = [
+    {"do": "cancel_pnl", "name": "pnl"},
+    {"do": "cancel_pnl_single", "name": "pnl of one", "known": "aapl"},
+    # A bracket: nobody hears of it before its last leg is transmitted.
+    {"do": "place", "name": "entry", "order": order("BUY", 10, "LMT", 300.0, transmit=False), **_AAPL},
+    {
+        "do": "place", "name": "target", "parent": "entry", **_AAPL,
+        "order": order("SELL", 10, "LMT", 139.0, transmit=False),
+    },
+    {"do": "place", "name": "stop", "parent": "entry", "order": order("SELL", 10, "STP", auxPrice=138.2), **_AAPL},
+    {"do": "open_orders", "all": False},
+    {"do": "wait", "advance": 600},
+    # A bracket that is taken back as a whole with its entry.
+    {"do": "place", "name": "deep entry", "order": order("BUY", 10, "LMT", 90.0, transmit=False), **_AAPL},
+    {"do": "place", "name": "deep target", "parent": "deep entry", "order": order("SELL", 10, "LMT", 95.0), **_AAPL},
+    {"do": "cancel", "name": "deep entry"},
+    # One cancels the other.
+    {"do": "place", "name": "one", "order": order("BUY", 5, "LMT", 500.0, ocaGroup="pair", ocaType=1), **_SPY},
+    {"do": "place", "name": "other", "order": order("BUY", 5, "LMT", 510.0, ocaGroup="two", ocaType=1), **_SPY},
+    {"do": "place", "name": "third", "order": order("BUY", 5, "LMT", 700.0, ocaGroup="two", ocaType=1), **_SPY},
+    # More than the tape trades at once.
+    {"do": "place", "name": "large", "order": order("BUY", 1500, "LMT", 300.0), **_AAPL},
+    {"do": "wait", "advance": 2},
+    {"do": "cancel", "name": "large"},
+    {"do": "wait", "advance": 2},
+    # The other kinds, working or waiting.
+    {"do": "place", "name": "stop limit", "order": order("SELL", 5, "STP LMT", 120.0, auxPrice=121.0), **_AAPL},
+    {"do": "place", "name": "trail", "order": order("SELL", 5, "TRAIL", auxPrice=0.2), **_SPY},
+    {"do": "place", "name": "if touched", "order": order("BUY", 5, "MIT", auxPrice=600.0), **_SPY},
+    {"do": "place", "name": "at the close", "order": order("BUY", 5, "MOC"), **_SPY},
+    {
+        "do": "place", "name": "until", **_SPY,
+        "order": order("BUY", 5, "LMT", 500.0, tif="GTD", goodTillDate="20261119-15:20:00"),
+    },
+    {
+        "do": "place", "name": "on condition", **_SPY, "order": order("BUY", 5),
+        "condition": {"known": "aapl", "above": True, "price": 100.0},
+    },
+    {"do": "open_orders", "all": True},
+    {"do": "wait", "advance": 600},
+]  # fmt: skip
+
 _RECONNECT: list[Step] = [
     {"do": "place", "name": "lasting", "order": order("SELL", 7, "LMT", 9000.0, tif="GTC"), **_AAPL},
     {"do": "place", "name": "of the day", "order": order("SELL", 8, "LMT", 9100.0), **_AAPL},
+    {"do": "pnl", "name": "pnl again"},
     {"do": "disconnect"},
     {"do": "connect", "client": 1, "advance": 30},
     {"do": "watch"},
@@ -112,4 +179,4 @@ _RECONNECT: list[Step] = [
     {"do": "disconnect"},
 ]
 
-STEPS: list[Step] = _ACCOUNTS + _CONTRACTS + _PAST + _PRESENT + _ORDERS + _RECONNECT
+STEPS: list[Step] = _ACCOUNTS + _CONTRACTS + _PAST + _PRESENT + _ORDERS + _KINDS + _RECONNECT
