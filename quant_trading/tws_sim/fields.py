@@ -331,11 +331,18 @@ def format_number(value: Decimal | float | int) -> str:
 
     The official 9.81 client reads sizes with `int`, which refuses "100.0" (measured).
     """
+    if type(value) is int:
+        return str(value)
     if isinstance(value, float) and abs(value) < 1e15:
         # The usual case, and much cheaper than a detour through Decimal: thousands of bars are written so.
         text = repr(value)
         if "e" not in text and value:
             return text.removesuffix(".0")
+    elif type(value) is Decimal:
+        # As usual: prices have a few digits and no exponent.
+        text = str(value)
+        if text[-1] in "123456789" and "E" not in text:
+            return text
     number = value if isinstance(value, Decimal) else Decimal(repr(value))
     if not number.is_finite():
         if number.is_infinite() and number > 0:
