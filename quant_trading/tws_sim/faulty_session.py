@@ -65,6 +65,9 @@ class Injector(Protocol):
     def next_message_number(self) -> int:
         """Return the running number of a message, for seeded choices."""
 
+    def tell(self, line: str) -> None:
+        """Log a line."""
+
     def saw(self, session: "FaultySession", direction: str, data: bytes) -> None:
         """Show bytes that pass to whoever watches."""
 
@@ -509,7 +512,12 @@ class FaultySession:
     def _changed(self, fault: Fault, message: WireMessage) -> WireMessage:
         values = fault.values
         if fault.action.name == "edit":
-            return edited(message, values["set"], values["add"], values["scale"]) or message
+            changed = edited(message, values["set"], values["add"], values["scale"])
+            if changed is None:
+                self._gateway.tell(
+                    f"fault edit was not possible: this {message.name} has no such field, or is protobuf"
+                )
+            return changed or message
         return self._mutated(message, values)
 
     def _mutated(self, message: WireMessage, values: Mapping[str, Any]) -> WireMessage:

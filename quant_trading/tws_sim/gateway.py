@@ -230,7 +230,7 @@ class Gateway:
             if fault.when is None:
                 raise
             # Nobody is there to be told but the log: a scenario may ask for what is not possible at its moment.
-            self._tell(f"fault {fault.action.name} was not possible: {error}")
+            self.tell(f"fault {fault.action.name} was not possible: {error}")
 
     def _perform(self, fault: Fault, session: FaultySession | None, message: WireMessage | None) -> None:
         name, values = fault.action.name, fault.values
@@ -258,9 +258,10 @@ class Gateway:
             f"{key} {value}" for key, value in fault.entry.items() if key not in ("when", "do", "note", "client")
         )
         line = f"fault {fault.action.name}{where}{f' ({extra})' if extra else ''}"
-        self._tell(line)
+        self.tell(line)
 
-    def _tell(self, line: str) -> None:
+    def tell(self, line: str) -> None:
+        """Log a line, and show it to the simulator's observer."""
         self.log.append((self.now_ns, line))
         if self.simulator.observer is not None:
             self.simulator.observer(line)
