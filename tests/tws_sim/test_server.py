@@ -10,6 +10,7 @@ import pytest
 from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.clock import SimClock
 from quant_trading.tws_sim.config import SimConfig
+from quant_trading.tws_sim.gateway import Gateway
 from quant_trading.tws_sim.server import ThreadedTwsServer, TwsServer
 from quant_trading.tws_sim.simulator import Simulator
 from quant_trading.tws_sim.wire import encode_frame
@@ -106,3 +107,79 @@ def test_the_server_runs_in_a_loop_of_the_callers() -> None:
             return answer
 
     assert asyncio.run(ask())[4:] == b"178\0"
+
+
+def gateway() -> Gateway:
+    return Gateway(market())
+
+
+def has_listener(port: int) -> bool:
+    """Say whether somebody listens, by trying."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def wait_for_listener(server: ThreadedTwsServer) -> None:
+    for _ in range(500):
+        if has_listener(server.port):
+            return
+        server.call(lambda simulator: simulator.now_ns)  # a turn of the server's loop
+    pytest.fail(f"port {server.port} did not open again")
+
+
+def test_a_restart_closes_the_port_and_opens_it_again() -> None:
+    tws = gateway()
+    with ThreadedTwsServer(tws) as server, log_on(server, 5) as sock:
+        server.call(lambda _: tws.restart(60))
+        assert sock.recv(100) == b""
+        server.call(lambda simulator: simulator.now_ns)
+        assert not has_listener(server.port)
+        server.advance_to(START + 61_000_000_000)
+        wait_for_listener(server)
+        log_on(server, 5).close()
+
+
+def test_a_client_id_lingers_over_the_wire() -> None:
+    tws = gateway()
+    tws.do({"do": "linger", "seconds": 60})
+    with ThreadedTwsServer(tws) as server:
+        log_on(server, 5).close()
+        for _ in range(500):
+            if not server.call(lambda _: len(tws.sessions)):
+                break
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
+            sock.sendall(hello())
+            read_messages(sock, 1)
+            sock.sendall(encode_frame(["71", "2", "5", ""]))
+            assert read_messages(sock, 1)[0][3] == "326"
+
+
+def test_chunks_over_the_wire_are_exact_multiples() -> None:
+    tws = gateway()
+    with ThreadedTwsServer(tws) as server, log_on(server, 5) as sock:
+        server.call(lambda _: tws.do({"do": "chunk", "bytes": 64, "seconds": 1.5}))
+        sock.sendall(encode_frame(["6", "2", "1", ""]))
+        first = b""
+        sock.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while True:
+                first += sock.recv(65536)
+        assert first
+        assert len(first) % 64 == 0
+        server.advance_to(START + 2_000_000_000)
+        sock.settimeout(10)
+        assert split_answers(first + sock.recv(65536))[-1][0] == "54"
+
+
+def test_what_is_refused_by_number_is_reset() -> None:
+    tws = gateway()
+    tws.do({"do": "refuse", "times": 1})
+    with ThreadedTwsServer(tws) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock, pytest.raises(OSError):
+            sock.sendall(hello())
+            if not sock.recv(100):
+                raise ConnectionResetError
+        log_on(server, 5).close()
