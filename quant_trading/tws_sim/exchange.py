@@ -234,7 +234,7 @@ class Exchange:
         """Say that the order waits for the open (399)."""
         warning = f"Your order will not be placed at the exchange until {exchange_stamp(opens_ns)}"
         contract = order.contract
-        venue = f"{contract.primary_exchange}.{contract.trading_class or contract.symbol}"
+        venue = f"{contract.venue}.{contract.trading_class or contract.symbol}"
         words = f"{order.terms.action} {order.quantity:f} {contract.local_symbol or contract.symbol} {venue}"
         self._listener.on_notice(order, 399, described=words, warning=warning)
 

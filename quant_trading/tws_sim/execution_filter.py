@@ -69,7 +69,7 @@ def _test_of(request: Message) -> Callable[[Execution], bool]:
             and account in ("", execution.account)
             and symbol in ("", contract.symbol)
             and sec_type in ("", contract.sec_type)
-            and exchange in ("", "SMART", contract.primary_exchange)
+            and exchange in ("", "SMART", contract.venue)
             and side in (None, execution.is_buy)
             and execution.at_ns >= from_ns
             and (not dates or exchange_day(execution.at_ns) in dates)

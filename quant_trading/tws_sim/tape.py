@@ -50,6 +50,12 @@ class Contract:
     valid_exchanges: tuple[str, ...] = ("SMART",)
     time_zone_id: str = "US/Eastern"
 
+    @property
+    def venue(self) -> str:
+        """Where its trades happen: the primary exchange, without one the first exchange that is no router."""
+        named = (self.primary_exchange, self.exchange, *self.valid_exchanges)
+        return next((name for name in named if name not in ("", "SMART")), self.exchange)
+
 
 class What(Enum):
     """Which side of the market a bar describes; values are TWS's whatToShow."""
