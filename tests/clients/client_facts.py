@@ -22,7 +22,10 @@ ZONES = {"US/Eastern": "America/New_York", "US/Central": "America/Chicago"}
 # The size that comes with a price: bid, ask, last, and the same delayed.
 SIZE_OF = {1: 0, 2: 3, 4: 5, 66: 69, 67: 70, 68: 71}
 
-CONTRACT = ("conId", "symbol", "secType", "exchange", "currency", "localSymbol", "tradingClass")
+CONTRACT = (
+    "conId", "symbol", "secType", "lastTradeDateOrContractMonth", "strike", "right", "multiplier", "exchange",
+    "currency", "localSymbol", "tradingClass",
+)  # fmt: skip
 DETAILS = (
     "marketName", "minTick", "validExchanges", "priceMagnifier", "underConId", "longName", "contractMonth", "industry",
     "category", "subcategory", "timeZoneId", "tradingHours", "liquidHours", "marketRuleIds", "stockType",
@@ -139,10 +142,10 @@ class Facts:
 
     def updatePortfolio(self, contract, quantity, price, value, cost, unrealized, realized, account):
         row = [number(x) for x in (quantity, price, value, cost, unrealized, realized)]
-        self.state["portfolio"][f"{account} {contract.symbol}"] = row
+        self.state["portfolio"][f"{account} {contract.localSymbol}"] = row
 
     def position(self, account, contract, quantity, cost):
-        self.state["positions"][f"{account} {contract.symbol}"] = [number(quantity), number(cost)]
+        self.state["positions"][f"{account} {contract.localSymbol}"] = [number(quantity), number(cost)]
 
     def pnl(self, req_id, daily, unrealized, realized):
         self.add("pnl", req_id, number(daily), number(unrealized), number(realized))
@@ -229,6 +232,11 @@ class Facts:
 
     def tickGeneric(self, req_id, tick, value):
         self.add("generic", req_id, int(tick), number(value))
+
+    def tickOptionComputation(self, req_id, tick, kind, *values):
+        # -1 and -2 say that a value is not computed; some clients say None for it.
+        known = [None if value is None or value in (-1, -2) else number(value) for value in values]
+        self.add("greeks", req_id, int(tick), *known)
 
     def tickSnapshotEnd(self, req_id):
         self.add("end", req_id, "snapshot")

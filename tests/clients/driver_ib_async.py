@@ -134,7 +134,7 @@ class Driver:
 
     async def do_state(self, step):
         self.facts.facts.append(["state", None, self.facts.state])
-        held = {f"{p.account} {p.contract.symbol}": p.position for p in self.ib.positions()}
+        held = {f"{p.account} {p.contract.localSymbol}": p.position for p in self.ib.positions()}
         told = {name: float(row[0]) for name, row in self.facts.state["positions"].items() if row[0] != "0"}
         assert held == told, f"the library holds {held}, it was told {told}"
 

@@ -225,10 +225,14 @@ def books(market: Simulator) -> dict[str, Any]:
     """Return cash and positions of every account."""
     return {
         account: {
-            "cash": text_of(ledger.cash),
+            "cash": {currency: text_of(ledger.cash_in(currency)) for currency in ledger.currencies()},
             "positions": {
-                held.contract.symbol: [text_of(held.quantity), str(held.average_cost), str(held.realized_today)]
-                for held in sorted(ledger.positions.values(), key=lambda held: held.contract.symbol)
+                (held.contract.local_symbol or held.contract.symbol): [
+                    text_of(held.quantity),
+                    str(held.average_cost),
+                    str(held.realized_today),
+                ]
+                for held in sorted(ledger.positions.values(), key=lambda held: held.contract.con_id)
             },
         }
         for account, ledger in market.ledgers.items()

@@ -161,6 +161,39 @@ _KINDS: list[Step] = [
     {"do": "wait", "advance": 600},
 ]  # fmt: skip
 
+
+def _contract(symbol: str, sec_type: str, exchange: str, **more: Any) -> dict[str, Any]:
+    return {"symbol": symbol, "secType": sec_type, "exchange": exchange, "currency": "USD"} | more
+
+
+def _known(name: str, **words: Any) -> Step:
+    return {"contract": _contract(**words), "known": name}
+
+
+_EURO = _known("euro", symbol="EUR", sec_type="CASH", exchange="IDEALPRO")
+_FUTURE = _known("future", symbol="ES", sec_type="FUT", exchange="CME", lastTradeDateOrContractMonth="202612")
+_OPTION = _known(
+    "option", symbol="AAPL", sec_type="OPT", exchange="SMART", lastTradeDateOrContractMonth="20261218", strike=150.0,
+    right="C", multiplier="100",
+)  # fmt: skip
+
+_OTHERS: list[Step] = [
+    {"do": "details", "name": "euro", **_EURO},
+    {"do": "details", "name": "future", **_FUTURE},
+    {"do": "details", "name": "option", **_OPTION},
+    {"do": "details", "name": "index", "contract": _contract("SPX", "IND", "CBOE")},
+    {"do": "details", "name": "coin", "contract": _contract("BTC", "CRYPTO", "PAXOS")},
+    {"do": "details", "name": "futures", "contract": _contract("ES", "FUT", "CME")},
+    {"do": "details", "name": "no such option", "contract": _contract("AAPL", "OPT", "SMART", strike=1.5, right="P")},
+    _history("euro hours", "1 hour", "1 D", what="MIDPOINT", rth=False, **_EURO),
+    {"do": "snapshot", "name": "euro now", **_EURO},
+    {"do": "snapshot", "name": "option now", **_OPTION},
+    {"do": "place", "name": "euros", "order": order("BUY", 25000), **_EURO},
+    {"do": "place", "name": "contract", "order": order("SELL", 1), **_FUTURE},
+    {"do": "place", "name": "call", "order": order("BUY", 2), **_OPTION},
+    {"do": "state"},
+]  # fmt: skip
+
 _RECONNECT: list[Step] = [
     {"do": "place", "name": "lasting", "order": order("SELL", 7, "LMT", 9000.0, tif="GTC"), **_AAPL},
     {"do": "place", "name": "of the day", "order": order("SELL", 8, "LMT", 9100.0), **_AAPL},
@@ -179,4 +212,4 @@ _RECONNECT: list[Step] = [
     {"do": "disconnect"},
 ]
 
-STEPS: list[Step] = _ACCOUNTS + _CONTRACTS + _PAST + _PRESENT + _ORDERS + _KINDS + _RECONNECT
+STEPS: list[Step] = _ACCOUNTS + _CONTRACTS + _PAST + _PRESENT + _ORDERS + _KINDS + _OTHERS + _RECONNECT

@@ -24,10 +24,14 @@ def look(market: Simulator, step: Step) -> dict[str, Any]:
     return {
         "now": market.now_ns,
         "positions": {
-            f"{ACCOUNT} {held.contract.symbol}": [text_of(held.quantity), text_of(round(held.average_cost, 8))]
+            f"{ACCOUNT} {held.contract.local_symbol or held.contract.symbol}": [
+                text_of(held.quantity),
+                text_of(round(held.average_cost, 8)),
+            ]
             for held in ledger.positions.values()
         },
-        "cash": f"{ledger.cash:.2f}",
+        "pairs": [f"{ACCOUNT} {held.contract.local_symbol}" for held in ledger.positions.values() if held.is_virtual],
+        "cash": f"{ledger.total_cash(market._exchange.rate):.2f}",
         "equity": f"{market.equity():.2f}",
         "orders": {order.terms.order_ref: [order.status.value, text_of(order.filled)] for order in market.orders},
     }
@@ -60,13 +64,18 @@ def _check_state(step: Step, facts: list[Fact], truth: dict[str, Any], run: Run)
     [[_, _, state]] = facts
     # A client keeps the row of a position that was closed.
     assert {k: v for k, v in state["positions"].items() if v[0] != "0"} == truth["positions"]
-    assert {k: [v[0], v[3]] for k, v in state["portfolio"].items() if v[0] != "0"} == truth["positions"]
+    # What is held of a currency pair is cash, and no line of the portfolio.
+    holdings = {k: v for k, v in truth["positions"].items() if k not in truth["pairs"]}
+    assert {k: [v[0], v[3]] for k, v in state["portfolio"].items() if v[0] != "0"} == holdings
     assert state["values"][f"{ACCOUNT} TotalCashValue USD"] == truth["cash"]
     assert state["values"][f"{ACCOUNT} NetLiquidation USD"] == truth["equity"]
 
 
 def _check_details(step: Step, facts: list[Fact], truth: dict[str, Any], run: Run) -> None:
     words = step["contract"]
+    if words["secType"] != "STK":
+        assert {fact[0] for fact in facts} <= {"contract", "end", "error"}
+        return
     wanted = [
         c for c in _TAPE.contracts() if c.symbol == words["symbol"] and words.get("currency") in (None, c.currency)
     ]
@@ -81,6 +90,10 @@ def _check_details(step: Step, facts: list[Fact], truth: dict[str, Any], run: Ru
 
 
 def _check_history(step: Step, facts: list[Fact], truth: dict[str, Any], run: Run) -> None:
+    if step["contract"]["secType"] != "STK":
+        assert facts[-1] == ["end", step["name"], "bar"]
+        assert len(facts) > 1
+        return
     if step["contract"]["symbol"] != "AAPL" or step["name"] == "bad size":
         assert [fact[0] for fact in facts] == ["error"]
         return
@@ -102,6 +115,10 @@ def _shortest(value: Any) -> str:
 
 
 def _check_snapshot(step: Step, facts: list[Fact], truth: dict[str, Any], run: Run) -> None:
+    if step["contract"]["secType"] != "STK":
+        assert facts[-1] == ["end", step["name"], "snapshot"]
+        assert {1, 2} <= {fact[2] for fact in _of(facts, "price")}
+        return
     quote = _TAPE.quote(_stock(step["contract"]["symbol"]), truth["now"])
     assert quote is not None and quote.bid is not None and quote.ask is not None
     prices = {fact[2]: fact[3] for fact in _of(facts, "price")}
