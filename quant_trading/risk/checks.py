@@ -83,9 +83,12 @@ def check_max_position(intent: OrderIntent, view: RiskView, limits: Limits) -> D
 
 
 def check_max_gross_exposure(intent: OrderIntent, view: RiskView, limits: Limits) -> Denied | None:
-    """Deny an order after which the sum of absolute position values would exceed `max_gross_exposure` of equity."""
+    """Deny an order after which the sum of absolute position values would exceed `max_gross_exposure` of equity.
+
+    An order that changes sides but ends smaller than it began lowers the sum and is allowed.
+    """
     before, after = view.quantity(intent.symbol), _quantity_after(intent, view)
-    if abs(after) < abs(before) and before * after >= 0:
+    if abs(after) < abs(before):
         return None
     gross, slack = abs(after) * intent.reference_price, _HALF * intent.reference_price
     for symbol, quantity in view.quantities.items():

@@ -60,6 +60,14 @@ def test_max_gross_exposure_on_and_beyond_the_boundary() -> None:
     assert denied.rule == "max_gross_exposure"
 
 
+def test_an_order_that_changes_sides_and_ends_smaller_lowers_the_exposure() -> None:
+    over = RiskView(Decimal(100_000), {"A": Decimal(200), "B": Decimal(900)}, {"B": Decimal(100)})  # 110 %
+    assert check_order(intent("A", Side.SELL, 399, 100), over, LIMITS) is None  # 200 long -> 199 short
+    denied = check_order(intent("A", Side.SELL, 400, 100), over, LIMITS)  # -> 200 short: as large as before
+    assert denied is not None
+    assert denied.rule == "max_gross_exposure"
+
+
 def test_exposure_is_not_known_when_a_holding_has_no_price() -> None:
     held = RiskView(Decimal(100_000), {"X": Decimal(5)}, {})
     denied = check_order(intent("A", Side.BUY, 1, 10), held, LIMITS)
