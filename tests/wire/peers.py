@@ -1,7 +1,7 @@
 """The official clients, each in an environment of its own.
 
-QT_PYTHON_IBAPI (9.81, version 157), QT_PYTHON_NAUTILUS_IBAPI_1030 (..187) and QT_PYTHON_NAUTILUS_IBAPI_1046 (..225,
-with protobuf beside it) name their interpreters.
+QT_PYTHON_IBAPI (9.81) and QT_PYTHON_NAUTILUS_IBAPI_1019, _1030, _1037 and _1046 (the last two with protobuf beside
+them) name their interpreters, as `.ci/run --clients` sets them up.
 """
 
 import json
@@ -14,7 +14,13 @@ import pytest
 
 DRIVER = Path(__file__).parent / "official" / "driver.py"
 
-PEERS = {"QT_PYTHON_IBAPI": 157, "QT_PYTHON_NAUTILUS_IBAPI_1030": 187, "QT_PYTHON_NAUTILUS_IBAPI_1046": 225}
+PEERS = {
+    "QT_PYTHON_IBAPI": 157,
+    "QT_PYTHON_NAUTILUS_IBAPI_1019": 176,
+    "QT_PYTHON_NAUTILUS_IBAPI_1030": 187,
+    "QT_PYTHON_NAUTILUS_IBAPI_1037": 203,
+    "QT_PYTHON_NAUTILUS_IBAPI_1046": 225,
+}
 """The variable that names each client's interpreter, and the highest version it speaks."""
 
 

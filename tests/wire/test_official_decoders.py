@@ -22,6 +22,9 @@ UNSEEN = {"configResponse", "updateConfigResponse"}
 
 # Fields that one of the two forms does not have.
 UNLIKE = {"auctionStrategy", "basisPoints", "basisPointsType"}
+# What the first client with protobuf does not read of it yet.
+FORGETS = ("orderId", "deltaNeutralSettlingFirm", "comboLegs.shortSaleSlot")
+
 UNORDERED = (*MAPS, "smartComponentMap")
 BOND_MATURITY = ("bondContractDetails", "lastTradeDateOrContractMonth")  # protobuf gives it as the contract's date too
 
@@ -59,6 +62,7 @@ def test_every_message_is_read_as_it_was_meant(variable: str) -> None:
         is_protobuf = encode_response(layout.name, values, version) is not None
         # The one size increment of version 163 alone is read and forgotten.
         dropped = ("suggestedSizeIncrement",) if version == 163 else ()
+        dropped += FORGETS if highest == 203 and is_protobuf else ()
         reasons = differences(layout.name, values, result, is_protobuf=is_protobuf, dropped=dropped)
         wrong += [f"{layout.name} {version} {variant}: {reason}" for reason in reasons]
     assert len(cases) > 100
