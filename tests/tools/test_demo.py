@@ -145,4 +145,4 @@ def test_a_simulator_that_cannot_start_is_quoted(tmp_path: Path, capsys: pytest.
 def test_every_run_into_a_folder_has_an_account_of_its_own(tmp_path: Path) -> None:
     assert demo._new_account(tmp_path) == "DU1234567"
     (tmp_path / "state" / "DU1234567").mkdir(parents=True)
-    assert demo._new_account(tmp_path) == "DU1234568"
+    assert demo._new_account(tmp_path) == f"DU{1234567 + 1}"
