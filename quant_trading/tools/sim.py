@@ -219,15 +219,16 @@ def _banner(options: argparse.Namespace, simulator: "Simulator", port: int) -> s
     from quant_trading.tws_sim.times import exchange_time
 
     config = simulator.config
+    trouble = options.scenario or ("" if options.chaos is None else f"chaos {options.chaos}")
     lines = [
         "TWS in a box: simulated market, simulated money",
         f"  address     {options.host}:{port}",
         f"  source      {options.source}",
         f"  simulated   {exchange_time(simulator.now_ns)}, speed {options.speed:g}",
         f"  accounts    {', '.join(config.accounts)}, {config.cash:,f} USD each{', read-only' * config.read_only}",
-        f"  trouble     {options.scenario or ('chaos ' + str(options.chaos) if options.chaos is not None else 'none')}",
-        f"  control     ./desk sim ctl --port {port} status" if not options.no_control else "  control     off",
         f"  connect     ib.connect('{options.host}', {port}, clientId=1)",
+        *([f"  trouble     {trouble}"] if trouble else []),
+        "  control     " + ("off" if options.no_control else f"./desk sim ctl --port {port} status"),
         "  stop        Ctrl-C",
     ]
     return "\n".join(lines)

@@ -26,7 +26,7 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], int, list[st
     )
     assert process.stdout is not None
     try:
-        block = [process.stdout.readline().rstrip() for _ in range(7)]
+        block = [process.stdout.readline().rstrip() for _ in range(8)]
         yield process, int(block[1].rpartition(":")[2]), block
     finally:
         process.kill()
@@ -40,6 +40,7 @@ def test_it_serves_until_it_is_stopped_and_counts_what_came() -> None:
         assert block[3].split(maxsplit=1)[1] == "20261119 10:00:00 US/Eastern, speed 0"
         assert "DU1234567, 1,000,000 USD" in block[4]
         assert f"ib.connect('127.0.0.1', {port}, clientId=1)" in block[5]
+        assert block[6].split(maxsplit=1) == ["control", f"./desk sim ctl --port {port} status"]
 
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             client.sendall(hello())
