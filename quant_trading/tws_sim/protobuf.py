@@ -5,6 +5,7 @@ has in the text layouts. So a request means the same `Message` whichever way it 
 given by the same values whichever way it leaves.
 """
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _DOUBLE = struct.Struct("<d")
 _UNSET_DOUBLE = 1.79e308
 _UNSET_INTEGERS = frozenset({2147483647, 9223372036854775807})
 _LONGEST_NUMBER = 400
+# A text of the client's own, echoed: when it is no number, the field for a number has no room for it.
+_NUMERAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{0,15})?")
 
 
 class Form(Enum):
@@ -390,11 +393,13 @@ def _put_size(number: int, value: Any, output: bytearray) -> None:
 
 
 def _put_number_text(number: int, value: Any, output: bytearray) -> None:
-    _put_number(number, float(value), output)
+    if _NUMERAL.fullmatch(value):
+        _put_number(number, float(value), output)
 
 
 def _put_integer_text(number: int, value: Any, output: bytearray) -> None:
-    _put_integer(number, int(value), output)
+    if _NUMERAL.fullmatch(value):
+        _put_integer(number, int(float(value)), output)
 
 
 _WRITERS: dict[Form, Callable[[int, Any, bytearray], None]] = {

@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 
@@ -244,7 +245,7 @@ def connect(simulator: Simulator, version: int, client_id: int) -> Session:
     return session
 
 
-def run(frames: int, seed: int, source: str = "steps") -> Counter[str]:
+def run(frames: int, seed: int, source: str = "steps", on_market: Callable[[int], None] | None = None) -> Counter[str]:
     """Send `frames` frames; return what became of them.
 
     Raises:
@@ -256,6 +257,8 @@ def run(frames: int, seed: int, source: str = "steps") -> Counter[str]:
     for number in range(frames):
         if number % FRAMES_PER_MARKET == 0 and number:
             simulator, session = open_market(source), None
+            if on_market is not None:
+                on_market(number)
         if session is None or session.is_closed:
             version = chance.choice(VERSIONS)
             session = connect(simulator, version, chance.randrange(3))
@@ -306,7 +309,7 @@ def main() -> int:
     parser.add_argument("--market", default="steps", help='"steps" (fast, the default) or a source such as seed:7')
     options = parser.parse_args()
     started = time.perf_counter()
-    seen = run(options.frames, options.seed, options.market)
+    seen = run(options.frames, options.seed, options.market, lambda number: print(f"{number:,}", file=sys.stderr))
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(", ".join(f"{name} {count:,}" for name, count in sorted(seen.items())))

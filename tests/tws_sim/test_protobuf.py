@@ -57,6 +57,12 @@ def test_what_is_unset_takes_no_room() -> None:
     assert encode("sample", SAMPLE, {"reqId": None, "text": "", "rows": [], "hasInner": False, "inner": 7}) == b""
 
 
+@pytest.mark.parametrize("words", ["x", "1e9999", "nan", "٣", "-"])
+def test_words_that_are_no_number_have_no_place_in_its_field(words: str) -> None:
+    """Found by fuzzing: an order's own words come back in its open order."""
+    assert encode("sample", SAMPLE, {"reqId": 7, "multiplier": words}) == b"\x08\x07"
+
+
 def test_numbers_come_packed_or_one_by_one() -> None:
     one_by_one, packed = bytes.fromhex("4003408e02"), bytes.fromhex("4203038e02")
 
