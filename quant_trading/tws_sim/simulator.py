@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from quant_trading.tws_sim.account_service import AccountService
 from quant_trading.tws_sim.accounts import Ledger
+from quant_trading.tws_sim.actions_clerk import ActionsClerk
 from quant_trading.tws_sim.announce import Announcer
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.connection import NO_ID, Session
@@ -85,6 +86,7 @@ class Simulator:
         announcer.on_fill = self._accounts.on_fill
         self._orders = OrderService(self._exchange, self._book, self._hub, self._timeline, config)
         self.market = MarketServices(tape, self._book, streams, self._timeline, config)
+        self._actions = ActionsClerk(tape, self._exchange.ledgers, self._timeline, config, self._accounts.on_fill)
         desk = DeskService(self._timeline)
         self._handlers = desk.handlers()
         self._handlers |= self._accounts.handlers() | self._orders.handlers() | self.market.handlers()

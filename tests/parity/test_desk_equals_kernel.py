@@ -72,7 +72,9 @@ def trade_every_session(
 ) -> tuple[Simulator, VirtualLoop, list[dict[str, int]]]:
     """Run the desk once before each open; return the simulator and what was held after each run."""
     simulator = Simulator(
-        open_source("seed:11"), SimConfig(commissions="bps:5", spread="none"), sessions[0].open_ns - 60 * MINUTE_NS
+        open_source("seed:11"),
+        SimConfig(commissions="bps:5", spread="none", pays_dividends=False),
+        sessions[0].open_ns - 60 * MINUTE_NS,
     )
     loop = VirtualLoop()
     loop.listen(HOST, PORT, simulator)
