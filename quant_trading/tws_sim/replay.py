@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_trading.refdata.sessions import FIRST_SESSION_DAY, LAST_SESSION_DAY, at, exchange_date, session_on
-from quant_trading.tws_sim.aggregate import aggregate, concat, rows
+from quant_trading.tws_sim.actions import Actions, read_actions
+from quant_trading.tws_sim.aggregate import aggregate, concat, rows, scaled
 from quant_trading.tws_sim.barfiles import FileBars, read_bar_file
 from quant_trading.tws_sim.market import SeriesTape
 from quant_trading.tws_sim.noise import keys_at, mix, name_key
@@ -32,8 +33,13 @@ _STREAM_MINUTES = 4
 _SUFFIXES = (".parquet", ".csv")
 
 
-def replay_tape(path: Path) -> SeriesTape:
+def replay_tape(path: Path, actions_path: Path | None = None, basis: str = "traded") -> SeriesTape:
     """Return the market of a file of bars or of a folder of such files (its own files, not subfolders').
+
+    Args:
+        actions_path: CSV of splits and dividends (symbol, ex_date, kind, value); amounts are as they were paid.
+        basis: what the prices of the files are: "traded", or "split" when they are adjusted for all splits of
+            `actions_path` already, as daily bars that were downloaded later are.
 
     Raises:
         SourceError: nothing usable there, or the same symbol and size twice.
@@ -53,8 +59,11 @@ def replay_tape(path: Path) -> SeriesTape:
     else:
         raise SourceError(f"source {path}: no such file or folder; write seed:N, a file of bars or a folder of them")
 
+    if basis not in ("traded", "split"):
+        raise SourceError(f"source {path}: basis {basis!r} is unknown; write traded or split")
+    actions_of = read_actions(actions_path) if actions_path is not None else None
     by_symbol: dict[str, dict[int, FileBars]] = {}
-    for file in files:
+    for file in [file for file in files if file != actions_path]:
         for found in read_bar_file(file):
             sizes = by_symbol.setdefault(found.symbol, {})
             if found.seconds in sizes:
@@ -63,6 +72,11 @@ def replay_tape(path: Path) -> SeriesTape:
                     f"{sizes[found.seconds].path.name} and in {file.name}; keep one of the two files"
                 )
             sizes[found.seconds] = found
+    if actions_of is not None and basis == "split":
+        by_symbol = {
+            symbol: {seconds: _undone(found, actions_of(symbol)) for seconds, found in sizes.items()}
+            for symbol, sizes in by_symbol.items()
+        }
     contracts = _contracts(by_symbol)
 
     def load(contract: Contract) -> tuple[Series, ...]:
@@ -73,7 +87,20 @@ def replay_tape(path: Path) -> SeriesTape:
     )
     if last is None:
         raise SourceError(f"source {path}: no bar in it; name a file or folder that holds bars")
-    return SeriesTape(tuple(contracts), load, last)
+    if actions_of is None:
+        return SeriesTape(tuple(contracts), load, last)
+    return SeriesTape(tuple(contracts), load, last, lambda contract: actions_of(contract.symbol))
+
+
+def _undone(found: FileBars, actions: Actions) -> FileBars:
+    """Return bars that were adjusted for all splits as they were traded."""
+    if not len(found.bars):
+        return found
+    stamps = _day_numbers(found.bars.start_ns) * _DAY_NS if found.seconds < DAY_SECONDS else found.bars.start_ns
+    shares = actions.split_factor(stamps, 1 << 62)
+    if (shares == 1.0).all():
+        return found
+    return replace(found, bars=scaled(found.bars, shares, 1.0 / shares))
 
 
 def _contracts(by_symbol: dict[str, dict[int, FileBars]]) -> dict[Contract, dict[int, FileBars]]:
