@@ -34,7 +34,16 @@ _ONLY = 0  # the id of a subscription a session can have only one of
 class AccountService:
     """Answers about the books, and keeps subscribers up to date."""
 
-    def __init__(self, exchange: Exchange, streams: Streams, timeline: Timeline, config: SimConfig) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        streams: Streams,
+        timeline: Timeline,
+        config: SimConfig,
+        afterwards: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """Serve the books of `exchange`; `afterwards` runs work once the news of a fill has gone out."""
+        self._afterwards = afterwards
         self._exchange = exchange
         self._streams = streams
         self._timeline = timeline
@@ -71,6 +80,10 @@ class AccountService:
         held = self._exchange.ledger(account).positions[contract.con_id]
         for listener in list(self._position_listeners.values()):
             listener(account, held)
+        self._afterwards(self._refresh_values)
+
+    def _refresh_values(self) -> None:
+        # Some forty messages: several fills at once are followed by one such round.
         self._streams.run_now(_ACCOUNT)
         self._streams.run_now(_ACCOUNT_MULTI)
 

@@ -142,6 +142,7 @@ class TwsServer:
         self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self._clock.start(loop.time)
+        self.simulator.defer = lambda work: loop.call_soon(work)
         if isinstance(self.served, Gateway):
             self.served.on_leap = self._clock.leap
             self.served.on_listening = self._change_listening
@@ -186,6 +187,8 @@ class TwsServer:
             self._timer.cancel()
         assert self._server is not None
         self._is_stopped = True
+        self.simulator.defer = None
+        self.simulator.settle()
         self._server.close()
         for connection in list(self.connections):
             connection.close()

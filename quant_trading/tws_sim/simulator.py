@@ -66,6 +66,7 @@ class Simulator:
         pacing: counts, and when strict enforces, what TWS limits.
         parts: what it is made of.
         observer: told in one line what happens; None keeps quiet.
+        defer: how a driver runs something after it has written what waits; None lets it run at once.
     """
 
     def __init__(self, tape: Tape, config: SimConfig, start_ns: int) -> None:
@@ -82,7 +83,7 @@ class Simulator:
         streams = Streams(self._timeline)
         announcer = Announcer(self._hub, config.master_client_id, self._observe)
         self._exchange = Exchange(tape, self._timeline, config, announcer)
-        self._accounts = AccountService(self._exchange, streams, self._timeline, config)
+        self._accounts = AccountService(self._exchange, streams, self._timeline, config, self._afterwards)
         announcer.on_fill = self._accounts.on_fill
         self._orders = OrderService(self._exchange, self._book, self._hub, self._timeline, config)
         self.market = MarketServices(tape, self._book, streams, self._timeline, config)
@@ -96,6 +97,8 @@ class Simulator:
         self.pacing = Pacing(config.pacing, lambda: self._timeline.now_ns, config.market_data_lines)
         self.parts = Parts(tape, self._timeline, self._book, self._hub, self._exchange, self._orders, self._accounts)
         self.observer: Observer | None = None
+        self.defer: Callable[[Callable[[], None]], None] | None = None
+        self._due_afterwards: dict[Callable[[], None], None] = {}
         self._open_positions()
 
     def _open_positions(self) -> None:
@@ -126,6 +129,21 @@ class Simulator:
     def advance_to(self, ns: int) -> None:
         """Move simulated time to `ns`, running what is due; a moment before now changes nothing."""
         self._timeline.advance_to(ns)
+
+    def settle(self) -> None:
+        """Do what was put off until the answers were written; nothing when nothing was."""
+        due, self._due_afterwards = self._due_afterwards, {}
+        for work in due:
+            work()
+
+    def _afterwards(self, work: Callable[[], None]) -> None:
+        """Run `work` once, after what is already said has gone out, and before the next request is read."""
+        if self.defer is None:
+            work()
+            return
+        if not self._due_afterwards:
+            self.defer(self.settle)
+        self._due_afterwards[work] = None
 
     def next_event_ns(self) -> int | None:
         """Return when the next thing is due, None when nothing is."""
@@ -203,6 +221,7 @@ class Simulator:
         Raises:
             RequestRefused: when the answer is an error.
         """
+        self.settle()
         self.pacing.admit(session, request)
         if session.is_closed:
             return
