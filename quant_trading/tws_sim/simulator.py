@@ -97,7 +97,7 @@ class Simulator:
         self.pacing = Pacing(config.pacing, lambda: self._timeline.now_ns, config.market_data_lines)
         self.parts = Parts(tape, self._timeline, self._book, self._hub, self._exchange, self._orders, self._accounts)
         self.observer: Observer | None = None
-        self.defer: Callable[[Callable[[], None]], None] | None = None
+        self.defer: Callable[[Callable[[], None]], object] | None = None
         self._due_afterwards: dict[Callable[[], None], None] = {}
         self._open_positions()
 
