@@ -401,7 +401,8 @@ class TopCursor:
             self.row[6:] = [0, 0, 0, 0]
         ends = [int(series.open_ns[day + 1])] if day + 1 < len(series.open_ns) else []
         if self.is_today:
-            ends.append(int(series.day_start_ns[day]) + _DAY_NS)
+            # A minute after the close the day is told of in the news, at its end its figures are gone.
+            ends += [int(series.close_ns[day]) + 61 * SECOND_NS, int(series.day_start_ns[day]) + _DAY_NS]
         self._from_ns, self._until_ns = at_ns, min([end for end in ends if end > at_ns], default=at_ns + _DAY_NS)
 
 

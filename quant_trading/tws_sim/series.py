@@ -239,7 +239,7 @@ class Series:
         so_far, scale = self.so_far_before(day, block), self.scale
         before = (
             round(so_far.last * scale) if so_far.last is not None else 0,
-            so_far.last_size,
+            self._last_size_before(day, block, so_far.last_size),
             round(so_far.open * scale),
             round(so_far.high * scale),
             round(so_far.low * scale),
@@ -247,6 +247,11 @@ class Series:
         )
         spread = int(self.spread[day]) if self.has_volume else 0
         return top_rows(self.seconds(day, block, True), self.trades(day, block, True), self.key, scale, spread, before)
+
+    def _last_size_before(self, day: int, block: int, otherwise: int) -> int:
+        """Return the size of the last trade of the day before the block began."""
+        traded = np.flatnonzero(self.blocks(day, day + 1, True).volume[:block] > 0)
+        return int(self.trades(day, int(traded[-1]), True).size[-1]) if len(traded) else otherwise
 
     def _refine(self, day: int, blocks: TapeBars, wanted: IntArray) -> TapeBars:
         """Return the seconds of the blocks numbered `wanted`, in rising time."""
