@@ -86,7 +86,7 @@ class DataService:
             raise RequestRefused(321, tag=request.name, cause=cause)
         wish = self._wishes.get(session, _LIVE)
         is_delayed = self._check_rights(session, req_id, contract, wish)
-        extras = self._generics.extras(ids, is_delayed=is_delayed)
+        extras = self._generics.extras(ids)
         for source in self._sources:
             extras += source(session, contract, ids, providers)
         line = Line(session, req_id, contract, wish, is_delayed, extras)

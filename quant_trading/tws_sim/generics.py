@@ -69,7 +69,7 @@ class GenericTicks:
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
 
-    def extras(self, ids: frozenset[int], *, is_delayed: bool) -> tuple[Extra, ...]:
+    def extras(self, ids: frozenset[int]) -> tuple[Extra, ...]:
         """Return what a line with these generic ticks is sent beside its prices, in rising order of the ids."""
         makers: dict[int, Callable[[], Extra]] = {
             104: lambda: self._once(self._volatility(23)),
@@ -91,7 +91,7 @@ class GenericTicks:
             619: lambda: _when_changed(_mark(79)),
         }
         asked = ids - {221} if 232 in ids else ids
-        return (_stamp(88 if is_delayed else 45), *(makers[one]() for one in sorted(asked) if one in makers))
+        return tuple(makers[one]() for one in sorted(asked) if one in makers)
 
     def _once(self, messages: Callable[[State], Messages]) -> Extra:
         """Return an extra that speaks once a day: its figures come from days that are over."""
@@ -171,18 +171,6 @@ def _when_changed(messages: Callable[[State], Messages]) -> Extra:
             if said.get(values["tickType"]) != values:
                 said[values["tickType"]] = values
                 yield name, values
-
-    return extra
-
-
-def _stamp(tick_type: int) -> Extra:
-    """Return the time of the last trade, in epoch seconds; nothing before the first trade of a day."""
-    seen: list[int] = []
-
-    def extra(state: State) -> Messages:
-        if state.row[_VOLUME] and state.is_open and seen != [state.row[_VOLUME]]:
-            seen[:] = [state.row[_VOLUME]]
-            yield "tickString", {"tickType": tick_type, "value": str(state.at_ns // _SECOND_NS)}
 
     return extra
 

@@ -9,7 +9,6 @@ message is bytes put together from its parts.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from math import inf
 from typing import Protocol
 
 from quant_trading.tws_sim.config import SimConfig
@@ -26,21 +25,19 @@ DELAY_NS = 900_000_000_000
 """Delayed data is 15 to 20 minutes old (documented)."""
 
 _LIVE, _FROZEN, _DELAYED, _DELAYED_FROZEN = 1, 2, 3, 4
-# Columns of a row: bid, ask, last, bid size, ask size, last size, open, high, low, volume.
-_BID, _ASK, _LAST, _BID_SIZE, _ASK_SIZE, _LAST_SIZE, _OPEN, _HIGH, _LOW, _VOLUME = range(10)
-# (column, column of its size, tick types: live price, live size, delayed price, delayed size), in the order TWS sends
-_PAIRS = (
-    (_BID, _BID_SIZE, b"1", b"0", b"66", b"69"),
-    (_ASK, _ASK_SIZE, b"2", b"3", b"67", b"70"),
-    (_LAST, _LAST_SIZE, b"4", b"5", b"68", b"71"),
-)
-_SINGLES = ((_HIGH, b"6", b"72"), (_LOW, b"7", b"73"), (_OPEN, b"14", b"76"))
-# live, delayed
-_VOLUME_TYPES, _CLOSE_TYPES = (b"8", b"74"), (b"9", b"75")
-_HALTED, _LAST_STAMP, _DELAYED_STAMP = 49, 45, 88
+# Tick types, live and delayed: prices of bid, ask, last, high, low, close, open, sizes of bid, ask, last, volume, time.
+_LIVE_TICKS = (1, 2, 4, 6, 7, 9, 14, 0, 3, 5, 8, 45)
+_DELAYED_TICKS = (66, 67, 68, 72, 73, 75, 76, 69, 70, 71, 74, 88)
+_HALTED = 49
+_SECOND_NS = 1_000_000_000
 _MAX_TEXTS = 200_000
 
 Row = list[int]
+"""Bid, ask, last, their sizes, open, high, low, volume; prices in ticks."""
+
+_NOTHING: Row = [-1] * 10
+_PREFIXES = tuple(size.to_bytes(4, "big") for size in range(256))
+_SIZES = {100 * lots: b"%d\x00" % (100 * lots) for lots in range(100)}
 
 
 class _Cursor(Protocol):
@@ -52,6 +49,7 @@ class _Cursor(Protocol):
     is_open: bool
     is_halted: bool
     until_ns: int
+    epoch: int
 
     def move_to(self, at_ns: int) -> Row | None:
         """Return the row at a moment."""
@@ -69,11 +67,12 @@ class _QuoteCursor:
         self.has_volume = self.has_trades = True
         self.previous_close: Decimal | None = None
         self.is_open = self.is_halted = False
-        self.until_ns = 0
+        self.until_ns = self.epoch = 0
 
     def move_to(self, at_ns: int) -> Row | None:
         quote = self._tape.quote(self._contract, at_ns)
         self.until_ns = at_ns + self._interval_ns
+        self.epoch += 1
         self.row = None if quote is None else self._row_of(quote)
         return self.row
 
@@ -105,6 +104,32 @@ Extra = Callable[[State], Iterable[tuple[str, dict[str, object]]]]
 """Gives the messages of one line that are not prices, each by name and values; says nothing twice."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """How the frames of one line begin, after their length: message, request and tick type are the same every time."""
+
+    bid: bytes
+    ask: bytes
+    last: bytes
+    high: bytes
+    low: bytes
+    close: bytes
+    open: bytes
+    bid_size: bytes
+    ask_size: bytes
+    last_size: bytes
+    volume: bytes
+    stamp: bytes
+
+
+def _heads(req_id: int, kinds: tuple[int, ...]) -> _Heads:
+    messages = (1,) * 7 + (2,) * 4 + (46,)
+    heads = (
+        b"%d\x006\x00%d\x00%d\x00" % (message, req_id, kind) for message, kind in zip(messages, kinds, strict=True)
+    )
+    return _Heads(**dict(zip(_Heads.__slots__, heads, strict=True)))
+
+
 @dataclass(slots=True)
 class Line:
     """One client's subscription.
@@ -121,17 +146,19 @@ class Line:
     wish: int
     is_delayed: bool
     extras: tuple[Extra, ...] = ()
-    sent: Row | None = None
-    sent_close: Decimal | None = None
-    sent_type: int = 0
-    sent_halted: bool | None = None
-    wake_ns: float = 0.0
-    price_head: bytes = field(init=False, default=b"")
-    size_head: bytes = field(init=False, default=b"")
+    lag_ns: int = field(init=False)
+    heads: _Heads = field(init=False)
+    cursor: _Cursor | None = field(init=False, default=None)
+    sent: Row = field(init=False, default_factory=lambda: _NOTHING)
+    sent_close: Decimal | None = field(init=False, default=None)
+    sent_type: int = field(init=False, default=0)
+    sent_halted: bool | None = field(init=False, default=None)
+    epoch: int = field(init=False, default=-1)
+    wake_ns: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.price_head = b"1\x006\x00%d\x00" % self.req_id
-        self.size_head = b"2\x006\x00%d\x00" % self.req_id
+        self.lag_ns = DELAY_NS if self.is_delayed else 0
+        self.heads = _heads(self.req_id, _DELAYED_TICKS if self.is_delayed else _LIVE_TICKS)
 
 
 class Level1:
@@ -148,14 +175,18 @@ class Level1:
 
     def has_data(self, line: Line) -> bool:
         """Say whether the market knows anything of the line's contract yet."""
-        return self._cursor(line).move_to(self._at_ns(line)) is not None
+        return self._cursor_of(line).move_to(self._timeline.now_ns - line.lag_ns) is not None
 
     def open(self, line: Line) -> None:
         """Send what there is now."""
-        self._serve(line, self._cursor(line))
+        cursor = self._cursor_of(line)
+        frames: list[bytes] = []
+        self._serve(line, cursor, frames)
+        _say(line.session, frames)
 
     def keep(self, line: Line) -> None:
         """Serve an open line from now on."""
+        self._cursors[line.contract.con_id, line.is_delayed] = self._cursor_of(line)
         self._lines[line.session, line.req_id] = line
         self._arm()
 
@@ -175,25 +206,18 @@ class Level1:
             del self._lines[key]
         self._drop_idle()
 
-    def lines_of(self, contract: Contract) -> list[Line]:
-        """Return the lines on a contract."""
-        return [line for line in self._lines.values() if line.contract.con_id == contract.con_id]
-
     # Time
 
-    def _at_ns(self, line: Line) -> int:
-        return self._timeline.now_ns - (DELAY_NS if line.is_delayed else 0)
-
-    def _cursor(self, line: Line) -> _Cursor:
-        key = (line.contract.con_id, line.is_delayed)
-        cursor = self._cursors.get(key)
-        if cursor is None:
+    def _cursor_of(self, line: Line) -> _Cursor:
+        """Return the reader of the line's quotes; lines on one contract share it."""
+        if line.cursor is None:
+            line.cursor = self._cursors.get((line.contract.con_id, line.is_delayed))
+        if line.cursor is None:
             if isinstance(self._tape, SeriesTape):
-                cursor = TopCursor(self._tape, line.contract)
+                line.cursor = TopCursor(self._tape, line.contract)
             else:
-                cursor = _QuoteCursor(self._tape, line.contract, self._config.stream_interval_ns)
-            self._cursors[key] = cursor
-        return cursor
+                line.cursor = _QuoteCursor(self._tape, line.contract, self._config.stream_interval_ns)
+        return line.cursor
 
     def _drop_idle(self) -> None:
         used = {(line.contract.con_id, line.is_delayed) for line in self._lines.values()}
@@ -203,124 +227,153 @@ class Level1:
 
     def _arm(self) -> None:
         """Set the timer to the first line that is due."""
-        due = min((line.wake_ns for line in self._lines.values()), default=inf)
+        due = min((line.wake_ns for line in self._lines.values()), default=None)
         if self._timer is not None:
-            if not self._timer.is_cancelled and self._timer.at_ns == due:
+            if self._timer.at_ns == due:
                 return
             self._timer.cancel()
             self._timer = None
-        if due != inf:
-            self._timer = self._timeline.call_at(int(due), self._pulse, is_background=True)
+        if due is not None:
+            self._timer = self._timeline.call_at(due, self._pulse, is_background=True)
 
     def _pulse(self) -> None:
+        """Serve the lines that are due; what a session is sent goes out in one piece."""
         self._timer = None
         now = self._timeline.now_ns
+        session: Session | None = None
+        frames: list[bytes] = []
         for line in list(self._lines.values()):
-            if line.wake_ns <= now:
-                cursor = self._cursors[line.contract.con_id, line.is_delayed]
-                if cursor.move_to(self._at_ns(line)) is not None:
-                    self._serve(line, cursor)
-                else:
-                    line.wake_ns = self._next(line, cursor)
+            if line.wake_ns > now:
+                continue
+            if line.session is not session:
+                if session is not None:
+                    _say(session, frames)
+                session = line.session
+            cursor = line.cursor
+            assert cursor is not None, "a line that is kept has been opened"
+            if cursor.move_to(now - line.lag_ns) is not None:
+                self._serve(line, cursor, frames)
+            else:
+                line.wake_ns = self._next(line, cursor)
+        if session is not None:
+            _say(session, frames)
         self._arm()
 
     def _next(self, line: Line, cursor: _Cursor) -> int:
         """Return the first served moment at which the line may have changed."""
+        until = max(cursor.until_ns + line.lag_ns, self._timeline.now_ns + 1)
         if isinstance(cursor, _QuoteCursor):
-            return cursor.until_ns + (DELAY_NS if line.is_delayed else 0)
-        interval = self._config.tick_interval_ns
-        until = max(cursor.until_ns + (DELAY_NS if line.is_delayed else 0), self._timeline.now_ns + 1)
-        return -(-until // interval) * interval
+            return until
+        late = until % self._config.tick_interval_ns
+        return until + self._config.tick_interval_ns - late if late else until
 
     # Messages
 
-    def _serve(self, line: Line, cursor: _Cursor) -> None:
+    def _serve(self, line: Line, cursor: _Cursor, frames: list[bytes]) -> None:
+        """Put the frames of what is new of a line behind `frames`; what is no price is said at once."""
         row = cursor.row
         assert row is not None, "served after the first trade only"
         line.wake_ns = self._next(line, cursor)
-        kind = self._type_of(line, cursor)
-        if kind != line.sent_type:
-            line.sent_type = kind
-            line.session.send("marketDataType", reqId=line.req_id, marketDataType=kind)
-        if row != line.sent or cursor.previous_close != line.sent_close:
-            self._send_row(line, cursor, row)
+        if cursor.epoch != line.epoch:
+            line.epoch = cursor.epoch
+            self._say_state(line, cursor, frames)
+        if row != line.sent:
+            self._add_changes(line, cursor, row, frames)
             line.sent = row
-        if cursor.is_halted is not line.sent_halted:
-            line.sent_halted = cursor.is_halted
-            value = Decimal(2 if cursor.is_halted else 0)
-            line.session.send("tickGeneric", reqId=line.req_id, tickType=_HALTED, value=value)
         if line.extras:
-            state = State(line.contract, row, cursor.scale, self._at_ns(line), cursor.is_open, cursor.is_halted)
+            _say(line.session, frames)
+            at_ns = self._timeline.now_ns - line.lag_ns
+            state = State(line.contract, row, cursor.scale, at_ns, cursor.is_open, cursor.is_halted)
             for extra in line.extras:
                 for name, values in extra(state):
                     line.session.send(name, reqId=line.req_id, **values)
 
-    def _type_of(self, line: Line, cursor: _Cursor) -> int:
+    def _say_state(self, line: Line, cursor: _Cursor, frames: list[bytes]) -> None:
+        """Say what changes rarely: the kind of data, the close of the day before, a halt."""
         is_frozen = line.wish in (_FROZEN, _DELAYED_FROZEN) and not cursor.is_open
-        if line.is_delayed:
-            return _DELAYED_FROZEN if is_frozen else _DELAYED
-        return _FROZEN if is_frozen else _LIVE
-
-    def _send_row(self, line: Line, cursor: _Cursor, row: Row) -> None:
-        """Send what differs from the row sent last."""
-        sent = line.sent
-        texts = self._texts.setdefault(cursor.scale, {})
-        late = line.is_delayed
-        frames: list[bytes] = []
-        for column, size_column, live, live_size, delayed, delayed_size in _PAIRS:
-            price, size = row[column], row[size_column]
-            if column == _LAST:
-                if not cursor.has_trades:
-                    continue
-                if not cursor.has_volume:
-                    size = 0
-            elif not cursor.has_volume:
-                continue
-            if sent is None or sent[column] != price:
-                text = texts.get(price) or self._price_text(texts, price, cursor.scale)
-                _add(frames, line.price_head, b"%b\x00%b\x00%d\x000\x00" % (delayed if late else live, text, size))
-                _add(frames, line.size_head, b"%b\x00%d\x00" % (delayed_size if late else live_size, size))
-            elif sent[size_column] != size and cursor.has_volume:
-                _add(frames, line.size_head, b"%b\x00%d\x00" % (delayed_size if late else live_size, size))
-        for column, live, delayed in _SINGLES:
-            price = row[column]
-            if price and (sent is None or sent[column] != price):
-                text = texts.get(price) or self._price_text(texts, price, cursor.scale)
-                _add(frames, line.price_head, b"%b\x00%b\x000\x000\x00" % (delayed if late else live, text))
+        kind = (_DELAYED_FROZEN if is_frozen else _DELAYED) if line.is_delayed else (_FROZEN if is_frozen else _LIVE)
+        if kind != line.sent_type or cursor.is_halted is not line.sent_halted:
+            _say(line.session, frames)
+        if kind != line.sent_type:
+            line.sent_type = kind
+            line.session.send("marketDataType", reqId=line.req_id, marketDataType=kind)
+        if cursor.is_halted is not line.sent_halted:
+            line.sent_halted = cursor.is_halted
+            value = Decimal(2 if cursor.is_halted else 0)
+            line.session.send("tickGeneric", reqId=line.req_id, tickType=_HALTED, value=value)
         close = cursor.previous_close
         if close is not None and close != line.sent_close:
             line.sent_close = close
-            text = format_number(close).encode()
-            _add(frames, line.price_head, b"%b\x00%b\x000\x000\x00" % (_CLOSE_TYPES[late], text))
-        if cursor.has_volume and cursor.has_trades and (sent is None or sent[_VOLUME] != row[_VOLUME]):
-            _add(frames, line.size_head, b"%b\x00%d\x00" % (_VOLUME_TYPES[late], row[_VOLUME]))
-        if frames:
-            _send(line.session, frames)
+            body = line.heads.close + format_number(close).encode() + b"\x000\x000\x00"
+            frames.append(_PREFIXES[len(body)] + body)
 
-    def _price_text(self, texts: dict[int, bytes], ticks: int, scale: int) -> bytes:
+    def _add_changes(self, line: Line, cursor: _Cursor, row: Row, frames: list[bytes]) -> None:
+        """Add what differs from the row sent last; a price brings its size along, as TWS's does."""
+        heads, add, prefixes = line.heads, frames.append, _PREFIXES
+        texts = self._texts.get(cursor.scale) or self._texts.setdefault(cursor.scale, {})
+        bid, ask, last, bid_size, ask_size, last_size, open_, high, low, volume = row
+        old_bid, old_ask, old_last, old_bid_size, old_ask_size, old_last_size, *old_day, old_volume = line.sent
+        if cursor.has_volume:
+            if bid != old_bid or bid_size != old_bid_size:
+                size = _SIZES.get(bid_size) or b"%d\x00" % bid_size
+                if bid != old_bid:
+                    body = heads.bid + (texts.get(bid) or self._text(texts, bid, cursor.scale)) + size + b"0\x00"
+                    add(prefixes[len(body)] + body)
+                body = heads.bid_size + size
+                add(prefixes[len(body)] + body)
+            if ask != old_ask or ask_size != old_ask_size:
+                size = _SIZES.get(ask_size) or b"%d\x00" % ask_size
+                if ask != old_ask:
+                    body = heads.ask + (texts.get(ask) or self._text(texts, ask, cursor.scale)) + size + b"0\x00"
+                    add(prefixes[len(body)] + body)
+                body = heads.ask_size + size
+                add(prefixes[len(body)] + body)
+        if cursor.has_trades and (last != old_last or last_size != old_last_size):
+            size = b"%d\x00" % (last_size if cursor.has_volume else 0)
+            if last != old_last:
+                body = heads.last + (texts.get(last) or self._text(texts, last, cursor.scale)) + size + b"0\x00"
+                add(prefixes[len(body)] + body)
+            if cursor.has_volume:
+                body = heads.last_size + size
+                add(prefixes[len(body)] + body)
+        if [open_, high, low] != old_day:
+            of_day = zip((heads.open, heads.high, heads.low), (open_, high, low), old_day, strict=True)
+            for head, price, old_price in of_day:
+                if price and price != old_price:
+                    text = texts.get(price) or self._text(texts, price, cursor.scale)
+                    body = head + text + b"0\x000\x00"
+                    add(prefixes[len(body)] + body)
+        if volume != old_volume and cursor.has_volume and cursor.has_trades:
+            body = heads.volume + b"%d\x00" % volume
+            add(prefixes[len(body)] + body)
+            if volume and cursor.is_open:
+                body = heads.stamp + b"%d\x00" % ((self._timeline.now_ns - line.lag_ns) // _SECOND_NS)
+                add(prefixes[len(body)] + body)
+
+    def _text(self, texts: dict[int, bytes], ticks: int, scale: int) -> bytes:
         if len(texts) >= _MAX_TEXTS:
             texts.clear()
-        text = format_number(Decimal(ticks) / scale).encode()
+        text = format_number(Decimal(ticks) / scale).encode() + b"\x00"
         texts[ticks] = text
         return text
 
 
-def _add(frames: list[bytes], head: bytes, tail: bytes) -> None:
-    frames.append((len(head) + len(tail)).to_bytes(4, "big") + head + tail)
-
-
-def _send(session: Session, frames: list[bytes]) -> None:
-    """Send text frames; a session whose ids are not text has them taken apart and said again in its own way."""
+def _say(session: Session, frames: list[bytes]) -> None:
+    """Send text frames and forget them; a session whose ids are raw is told the same in its own way."""
+    if not frames:
+        return
     if session.version < RAW_IDS_SINCE:
         session.send_encoded(b"".join(frames))
+        frames.clear()
         return
-    for frame in frames:
-        fields = frame[4:-1].decode().split("\0")
-        req_id, tick_type = int(fields[2]), int(fields[3])
-        if fields[0] == "1":
-            session.send(
-                "tickPrice", reqId=req_id, tickType=tick_type, price=Decimal(fields[4]), size=Decimal(fields[5]),
-                attribs=int(fields[6]),
-            )  # fmt: skip
+    said = frames.copy()
+    frames.clear()
+    for frame in said:
+        kind, _, req_id, tick_type, value, *rest = frame[4:-1].decode().split("\0")
+        where = {"reqId": int(req_id), "tickType": int(tick_type)}
+        if kind == "1":
+            session.send("tickPrice", **where, price=Decimal(value), size=Decimal(rest[0]), attribs=int(rest[1]))
+        elif kind == "2":
+            session.send("tickSize", **where, size=Decimal(value))
         else:
-            session.send("tickSize", reqId=req_id, tickType=tick_type, size=Decimal(fields[4]))
+            session.send("tickString", **where, value=value)

@@ -324,12 +324,13 @@ class TopCursor:
         previous_close: as in `Quote`.
         is_open, is_halted, is_today: state of the session at that moment.
         until_ns: from when on the row may be another one.
+        epoch: another number whenever anything but the row may have changed.
     """
 
     def __init__(self, tape: SeriesTape, contract: Contract) -> None:
         self._tape = tape
         self._contract = contract
-        self._from_ns = self._until_ns = self.until_ns = 0
+        self._from_ns = self._until_ns = self.until_ns = self.epoch = 0
         self._table: IntArray | None = None
         self.row: list[int] | None = None
         self.scale = 100
@@ -353,6 +354,7 @@ class TopCursor:
         """Find the stretch of time with one table, or without any change, around `at_ns`."""
         tape, contract = self._tape, self._contract
         self._table = None
+        self.epoch += 1
         found = tape._session_of(contract, at_ns)
         if found is None:
             self.row, self.is_open, self.is_today, self.is_halted = None, False, False, False
