@@ -186,11 +186,15 @@ class SeriesTape:
 
     def quotes(self, contract: Contract, start_ns: int, end_ns: int) -> QuoteTicks:
         """Return the changes of the quote with start_ns <= at_ns < end_ns, within regular hours."""
-        parts = [
-            cut_quotes(quotes_of(series.top(day, block), series.scale), start_ns, end_ns)
-            for series, day, block in self._blocks_between(contract, start_ns, end_ns, True)
-            if series.has_volume
-        ]
+        parts: list[QuoteTicks] = []
+        done_ns = start_ns
+        for series, day, block in self._blocks_between(contract, start_ns, end_ns, True):
+            # One table may be of several blocks.
+            top = series.top(day, block)
+            ends_ns = top.start_ns + len(top.columns) * QUARTER_NS
+            if series.has_volume and ends_ns > done_ns:
+                parts.append(cut_quotes(quotes_of(top, series.scale), done_ns, end_ns))
+                done_ns = ends_ns
         return concat_quotes([part for part in parts if len(part)])
 
     def _blocks_between(
@@ -386,6 +390,7 @@ class TopCursor:
             return
         top = series.top(day, block)
         self._table, self._from_ns = top.columns, top.start_ns
+        following = max(following, top.start_ns + len(top.columns) * QUARTER_NS)
         halts = [halt.start_ns for halt in series.halts if at_ns < halt.start_ns < following]
         self._until_ns = min([following, *halts])
 

@@ -17,7 +17,7 @@ from quant_trading.tws_sim.halts import Halt, without_halted
 from quant_trading.tws_sim.noise import keys_at, mix
 from quant_trading.tws_sim.refine import refine
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars, TradeTicks, What
-from quant_trading.tws_sim.ticks import TopRows, top_rows, trades_of
+from quant_trading.tws_sim.ticks import TopRows, cut_trades, top_rows, trades_of
 
 __all__ = ["DAY_SECONDS", "SECOND_NS", "Series", "SessionSoFar", "spread_ticks"]
 
@@ -26,7 +26,8 @@ DAY_SECONDS = 86_400
 _STREAM_SECONDS = 77
 
 # A contract's seconds of one block: a minute is 60 rows, an hour 3600, so a few megabytes in all.
-_CACHED_BLOCKS, _CACHED_DAYS = 64, 32
+_CACHED_BLOCKS, _CACHED_DAYS = 32, 32
+_BLOCKS_AHEAD = 6
 
 
 def spread_ticks(reference: FloatArray, spread_bps: float, scale: int) -> IntArray:
@@ -65,6 +66,22 @@ class SessionSoFar:
             last=float(bars.close[final]),
             last_size=max(1, int(bars.volume[final]) // max(1, int(bars.count[final]))),
         )
+
+
+@dataclass(slots=True)
+class _Run:
+    """Neighbouring blocks of a day, second by second.
+
+    Attributes:
+        first: number of the first block.
+        bounds: row at which the seconds of each block begin, and the end of the last.
+    """
+
+    first: int
+    bounds: list[int]
+    seconds: TapeBars
+    trades: TradeTicks | None = None
+    top: TopRows | None = None
 
 
 class Series:
@@ -123,9 +140,7 @@ class Series:
         self._load_all_hours = load_all_hours
         self._day_blocks = lru_cache(maxsize=_CACHED_DAYS)(self._load_day)
         self._so_far = lru_cache(maxsize=_CACHED_BLOCKS)(self._add_up)
-        self._seconds_of_block = lru_cache(maxsize=_CACHED_BLOCKS)(self._refine_block)
-        self._trades_of_block = lru_cache(maxsize=4)(self._make_trades)
-        self._top_of_block = lru_cache(maxsize=2)(self._make_top)
+        self._runs: dict[tuple[int, int, bool], _Run] = {}
 
     def day_span(self, use_rth: bool) -> tuple[IntArray, IntArray]:
         """Return the start and the end of trading of each day, int64[T] each."""
@@ -163,15 +178,55 @@ class Series:
 
     def seconds(self, day: int, block: int, use_rth: bool) -> TapeBars:
         """Return the seconds of one block of the day."""
-        return self._seconds_of_block(day, block, use_rth)
+        run = self._run(day, block, use_rth)
+        begin, end = run.bounds[block - run.first], run.bounds[block - run.first + 1]
+        return rows(run.seconds, slice(begin, end))
 
     def trades(self, day: int, block: int, use_rth: bool) -> TradeTicks:
         """Return the trades of one block of the day."""
-        return self._trades_of_block(day, block, use_rth)
+        run = self._run(day, block, use_rth)
+        stamps = run.seconds.start_ns
+        begin, end = run.bounds[block - run.first], run.bounds[block - run.first + 1]
+        end_ns = int(stamps[end]) if end < len(stamps) else int(stamps[-1]) + SECOND_NS
+        return cut_trades(self._trades_of(run), int(stamps[begin]), end_ns)
 
     def top(self, day: int, block: int) -> TopRows:
-        """Return the top of the book during one block of the day's regular session."""
-        return self._top_of_block(day, block)
+        """Return the top of the book during the day's regular session, of this block and perhaps its neighbours."""
+        run = self._run(day, block, True)
+        if run.top is None:
+            run.top = self._make_top(day, run)
+        return run.top
+
+    def _run(self, day: int, block: int, use_rth: bool) -> "_Run":
+        """Return the seconds around a block; who goes through a day is given several blocks at a time."""
+        key = day, block, use_rth
+        run = self._runs.get(key)
+        if run is not None:
+            return run
+        blocks = self.blocks(day, day + 1, use_rth)
+        lengths = self.block_lengths(day, blocks)
+        last = block + 1
+        if (day, block - 1, use_rth) in self._runs:
+            ends = blocks.start_ns + lengths * SECOND_NS
+            while last < min(block + _BLOCKS_AHEAD, len(blocks)) and ends[last - 1] == blocks.start_ns[last]:
+                last += 1
+        wanted = np.arange(block, last, dtype=np.int64)
+        bounds = [0, *np.cumsum(lengths[block:last]).tolist()]
+        run = _Run(block, bounds, self._refine(day, blocks, wanted))
+        if len(self._runs) >= _CACHED_BLOCKS:
+            # The oldest go first; a reader stands in one of the newest.
+            for old in list(self._runs)[: _CACHED_BLOCKS // 2]:
+                del self._runs[old]
+        for other in self._runs.values():
+            other.top = None
+        for number in range(block, last):
+            self._runs[day, number, use_rth] = run
+        return run
+
+    def _trades_of(self, run: "_Run") -> TradeTicks:
+        if run.trades is None:
+            run.trades = trades_of(run.seconds, self.key, self.scale)
+        return run.trades
 
     def block_at(self, day: int, at_ns: int) -> int:
         """Return the number of the day's block that runs at the moment, -1 before the first."""
@@ -229,24 +284,18 @@ class Series:
         blocks = self._load_blocks(first, last, use_rth)
         return without_halted(blocks, self.halts) if self.halts else blocks
 
-    def _refine_block(self, day: int, block: int, use_rth: bool) -> TapeBars:
-        return self._refine(day, self.blocks(day, day + 1, use_rth), np.array([block], dtype=np.int64))
-
-    def _make_trades(self, day: int, block: int, use_rth: bool) -> TradeTicks:
-        return trades_of(self.seconds(day, block, use_rth), self.key, self.scale)
-
-    def _make_top(self, day: int, block: int) -> TopRows:
-        so_far, scale = self.so_far_before(day, block), self.scale
+    def _make_top(self, day: int, run: "_Run") -> TopRows:
+        so_far, scale = self.so_far_before(day, run.first), self.scale
         before = (
             round(so_far.last * scale) if so_far.last is not None else 0,
-            self._last_size_before(day, block, so_far.last_size),
+            self._last_size_before(day, run.first, so_far.last_size),
             round(so_far.open * scale),
             round(so_far.high * scale),
             round(so_far.low * scale),
             so_far.volume,
         )
         spread = int(self.spread[day]) if self.has_volume else 0
-        return top_rows(self.seconds(day, block, True), self.trades(day, block, True), self.key, scale, spread, before)
+        return top_rows(run.seconds, self._trades_of(run), self.key, scale, spread, before)
 
     def _last_size_before(self, day: int, block: int, otherwise: int) -> int:
         """Return the size of the last trade of the day before the block began."""
