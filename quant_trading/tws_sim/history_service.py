@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from quant_trading.tws_sim.bar_frames import history_frame
 from quant_trading.tws_sim.barsize import parse_bar_size
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.connection import Session
@@ -21,6 +22,7 @@ from quant_trading.tws_sim.history import (
 )
 from quant_trading.tws_sim.hours import calendar_of
 from quant_trading.tws_sim.request_text import parse_duration
+from quant_trading.tws_sim.responses import FOLLOW_UPS
 from quant_trading.tws_sim.subscriptions import Streams
 from quant_trading.tws_sim.tape import Contract, Tape, What
 from quant_trading.tws_sim.timeline import Timeline
@@ -84,10 +86,20 @@ class HistoryService:
             raise RequestRefused(answer.code, text=answer.text)
         if len(answer.rows) > _MAX_ROWS:
             raise RequestRefused(162, cause="Time length exceed max.")
-        bars = [_row_values(row) for row in answer.rows]
-        session.send("historicalData", reqId=req_id, start=answer.start_text, end=answer.end_text, bars=bars)
+        self._send_bars(session, req_id, answer)
         if asked.keep_up_to_date:
             self._keep_up(session, req_id, asked, answer)
+
+    def _send_bars(self, session: Session, req_id: int, answer: HistoryAnswer) -> None:
+        span = {"start": answer.start_text, "end": answer.end_text}
+        frame = history_frame(answer, req_id, session.version)
+        if frame is None:
+            session.send("historicalData", reqId=req_id, bars=[_row_values(row) for row in answer.rows], **span)
+            return
+        session.send_encoded(frame)
+        follow_up = FOLLOW_UPS.get("historicalData")
+        if follow_up is not None and session.version >= follow_up[1]:
+            session.send(follow_up[0], reqId=req_id, **span)
 
     def _send_schedule(self, session: Session, req_id: int, asked: HistoryRequest) -> None:
         answer = serve_schedule(asked, self._timeline.now_ns)
