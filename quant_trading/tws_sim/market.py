@@ -31,7 +31,7 @@ __all__ = ["NO_ACTIONS", "SeriesTape", "TopCursor"]
 
 _DAY_NS = DAY_SECONDS * SECOND_NS
 _STREAM_SIZES = 501
-_KEPT_SERIES = 256
+_KEPT_SERIES = 200
 
 _POWERS = {1: 0, 10: -1, 100: -2, 1000: -3, 10_000: -4}
 

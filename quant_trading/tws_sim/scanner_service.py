@@ -1,4 +1,4 @@
-"""Market scanners over the simulator's own stocks.
+"""Market scanners over the simulator's own stocks, the first 150 of the market (assumed: the others are too small).
 
 The parameters are an XML of our own in the shape of TWS's: instruments, locations, scan codes. A scan ranks what the
 tape says of today; it is sent at once and whenever it is due again (TWS: every 30 seconds, documented).
@@ -22,6 +22,8 @@ _SCANNER = "scanner"
 _REPEAT_NS = 30_000_000_000
 _MAX_ROWS, _MAX_SCANS = 50, 10
 _STALE_NS = 30_000_000_000
+# A name nobody has looked at yet takes some milliseconds to make, and the others wait meanwhile.
+_SCANNED = 150
 
 Rank = Callable[[Quote], float | None]
 """The higher, the earlier; None leaves a contract out."""
@@ -175,11 +177,11 @@ class ScannerService:
         return [_row(number, contract) for number, (_, _, contract) in enumerate(found[:limit])]
 
     def _quotes(self) -> list[tuple[Contract, Quote]]:
-        """Return the quotes of all US stocks, looked up again when they are half a minute old."""
+        """Return the quotes of the scanned stocks, looked up again when they are half a minute old."""
         now = self._timeline.now_ns
         if now - self._seen[0] >= _STALE_NS:
             stocks = [c for c in self._book.all() if c.sec_type == "STK" and c.currency == "USD"]
-            quotes = [(contract, self._tape.quote(contract, now)) for contract in stocks]
+            quotes = [(contract, self._tape.quote(contract, now)) for contract in stocks[:_SCANNED]]
             self._seen = (now, [(contract, quote) for contract, quote in quotes if quote is not None])
         return self._seen[1]
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from quant_trading.tws_sim.noise import name_key
 from quant_trading.tws_sim.tape import Contract
+from quant_trading.tws_sim.universe_more import MORE_STOCKS
 
 __all__ = ["LISTINGS", "SECTORS", "Listing", "contract_of"]
 
@@ -237,7 +238,35 @@ _ELSEWHERE = (
     Listing("NVDA", "NVIDIA CORP", "MEXI", "semi", 2830, 1.6, 1.0, 0.30, 60, "COMMON", "MXN", 40, 15, 0.12, "NVDA"),
 )
 
-LISTINGS = _ETFS + _STOCKS + _ELSEWHERE
+# What a name of a sector usually is: beta, exposure to the sector, yearly volatility of its own.
+_USUAL = {
+    "tech": (1.1, 0.6, 0.24), "semi": (1.4, 1.0, 0.28), "software": (1.2, 0.8, 0.28), "internet": (1.3, 0.8, 0.34),
+    "consumer": (1.0, 0.7, 0.24), "autos": (1.3, 0.8, 0.35), "staples": (0.5, 0.8, 0.15), "health": (0.7, 0.7, 0.22),
+    "finance": (1.1, 0.8, 0.18), "energy": (0.9, 1.1, 0.20), "industry": (1.0, 0.8, 0.20), "utility": (0.5, 0.9, 0.14),
+    "media": (1.0, 0.7, 0.26),
+}  # fmt: skip
+
+
+def _usual(sector: str, row: str) -> Listing:
+    """Return the listing of a row of `MORE_STOCKS`."""
+    symbol, name, price, volume = row.split(",")
+    beta, sector_beta, own_vol = _USUAL[sector]
+    level, shares = float(price), float(volume)
+    # Each name is a little different from the usual one of its sector, and low prices are wild.
+    lean = name_key(symbol) % 41 / 100 - 0.2
+    wild = 1.8 if level < 15 else 1.0
+    # A cent is much of a low price; few dollars a day make a wide market.
+    spread = max(1.0, 100.0 / level, min(12.0, 120_000.0 / (shares * level)))
+    return Listing(
+        symbol.removesuffix("*"), name, _N if symbol.endswith("*") else _Y, sector, level, round(beta + lean, 2),
+        sector_beta, round(own_vol * (1 + lean) * wild, 3), shares, spread_bps=round(spread, 1),
+        trade_size=max(40.0, min(220.0, round(20_000 / level))),
+    )  # fmt: skip
+
+
+_MORE = tuple(_usual(sector, row) for sector, text in MORE_STOCKS.items() for row in text.split("\n") if row)
+
+LISTINGS = _ETFS + _STOCKS + _MORE + _ELSEWHERE
 
 # Ids that IBKR itself uses for the best-known contracts; the others get one made from their name.
 _KNOWN_IDS = {

@@ -28,7 +28,7 @@ NEEDED = MEGA_CAPS | {"SPY", "QQQ", "IWM", "TLT", "GLD", "SMR", "WEBL", "FAS", "
 def test_the_named_symbols_are_there_once_in_dollars() -> None:
     in_dollars = Counter(contract.symbol for contract in seeded_tape(1).contracts() if contract.currency == "USD")
     assert all(in_dollars[symbol] == 1 for symbol in NEEDED)
-    assert len(in_dollars) >= 120
+    assert len(in_dollars) >= 500
     assert max(in_dollars.values()) == 1
 
 
