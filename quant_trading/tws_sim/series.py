@@ -212,7 +212,13 @@ class Series:
                 last += 1
         wanted = np.arange(block, last, dtype=np.int64)
         bounds = [0, *np.cumsum(lengths[block:last]).tolist()]
-        run = _Run(block, bounds, self._refine(day, blocks, wanted))
+        seconds = self._refine(day, blocks, wanted)
+        begins_ns, ends_ns = int(seconds.start_ns[0]), int(seconds.start_ns[-1]) + SECOND_NS
+        halts = [halt for halt in self.halts if halt.start_ns < ends_ns and halt.end_ns > begins_ns]
+        if halts:
+            # A halt that begins within a block stops its seconds at once; the block itself was under way.
+            seconds = without_halted(seconds, halts)
+        run = _Run(block, bounds, seconds)
         if len(self._runs) >= _CACHED_BLOCKS:
             # The oldest go first; a reader stands in one of the newest.
             for old in list(self._runs)[: _CACHED_BLOCKS // 2]:

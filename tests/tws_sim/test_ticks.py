@@ -161,3 +161,15 @@ def test_wild_names_are_paused_now_and_then(symbol: str) -> None:
     for halt in halts:
         assert halt.end_ns - halt.start_ns == 300 * SECOND_NS
         assert len(TAPE.ticks(us(symbol), halt.start_ns, halt.end_ns)) == 0
+
+
+def test_a_halt_within_a_minute_stops_trades_at_once() -> None:
+    tape = seeded_tape(7)
+    contract = next(c for c in tape.contracts() if c.symbol == "AMD")
+    start = OPEN + 3621 * SECOND_NS
+    before = tape.ticks(contract, start - 60 * SECOND_NS, start)
+    tape.add_halt(contract, Halt(start, start + 200 * SECOND_NS))
+    after = tape.ticks(contract, start - 60 * SECOND_NS, start)
+    assert after.price.tolist() == before.price.tolist()
+    assert len(tape.ticks(contract, start, start + 200 * SECOND_NS)) == 0
+    assert len(tape.ticks(contract, start + 200 * SECOND_NS, start + 260 * SECOND_NS)) > 0
