@@ -100,7 +100,7 @@ def single_orders(limits: Limits) -> Iterator[Case]:
     yield Case("the last room of the gross exposure passes", buy(cap), account(others=room - cap), ())
     yield Case("above the gross exposure", buy(cap), account(others=room - cap + 2), gross)
     yield Case("a position beyond its limit may be reduced", buy(cap, side=Side.SELL), account(held=cap * 3), ())
-    yield Case("but not turned beyond the limit on the other side", buy(cap * 5, side=Side.SELL),
+    yield Case("but not turned into a larger one on the other side", buy(cap * 7, side=Side.SELL),
                account(held=cap * 3), position)  # fmt: skip
     for wrong in ("0", "-5", "0.5", "NaN", "Infinity", "1E+12"):
         yield Case(f"quantity {wrong}", buy(Decimal(wrong)), account(), form)

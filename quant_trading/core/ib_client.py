@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 # step before the socket, where no other code path can go around it.
 ORDER_MESSAGES = {"3": "placeOrder", "4": "cancelOrder", "21": "exerciseOptions", "58": "reqGlobalCancel"}
 
+_END_SECONDS = 1.0  # how long an interrupted task may take to end
 _INTERRUPTS = 3  # how often an interrupt may come while an interrupted call is being ended
 
 # Codes the library takes for warnings although TWS ends the request with them: without help the
@@ -301,14 +302,20 @@ def _end(task: "asyncio.Future[Any]") -> None:
                 loop.run_until_complete(ending)
             if ending.done():
                 break
+    if not task.done():
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # its step was lost, see `settled`
     if task.done() and not task.cancelled():
         task.exception()  # seen: it, or the interrupt that ended the task, is on its way to the caller
 
 
 async def settled(task: "asyncio.Future[Any]") -> None:
-    """Cancel `task` and wait until it has ended."""
+    """Cancel `task` and wait until it has ended, for a moment at most.
+
+    An interrupt can strike the loop just after it took a task's next step from its queue. That step is lost, and the
+    task will never end, cancelled or not.
+    """
     task.cancel()
-    await asyncio.wait([task])
+    await asyncio.wait([task], timeout=_END_SECONDS)
 
 
 async def _within(awaitable: Awaitable[Any], seconds: float | None) -> Any:

@@ -141,8 +141,12 @@ def test_a_script_that_is_interrupted_ends_without_a_word_of_asyncio() -> None:
             [sys.executable, "-W", "error", "-X", "dev", "-c", code, str(server.port)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline() == "waiting\n"
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "waiting\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            process.communicate()
     assert (out, err, process.returncode) == ("interrupted\n", "", 0)
