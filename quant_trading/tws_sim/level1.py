@@ -183,6 +183,7 @@ class Level1:
         frames: list[bytes] = []
         self._serve(line, cursor, frames)
         _say(line.session, frames)
+        line.wake_ns = self._next(line, cursor)
 
     def keep(self, line: Line) -> None:
         """Serve an open line from now on."""
@@ -240,6 +241,8 @@ class Level1:
         """Serve the lines that are due; what a session is sent goes out in one piece."""
         self._timer = None
         now = self._timeline.now_ns
+        interval = self._config.tick_interval_ns
+        next_pulse = now - now % interval + interval
         session: Session | None = None
         frames: list[bytes] = []
         for line in list(self._lines.values()):
@@ -251,10 +254,18 @@ class Level1:
                 session = line.session
             cursor = line.cursor
             assert cursor is not None, "a line that is kept has been opened"
-            if cursor.move_to(now - line.lag_ns) is not None:
-                self._serve(line, cursor, frames)
-            else:
+            row = cursor.move_to(now - line.lag_ns)
+            if row is None or cursor.epoch != line.epoch or line.extras:
+                if row is not None:
+                    self._serve(line, cursor, frames)
                 line.wake_ns = self._next(line, cursor)
+                continue
+            # The usual case: nothing but prices and sizes can be new, and the next look is a pulse away.
+            if row != line.sent:
+                self._add_changes(line, cursor, row, frames)
+                line.sent = row
+            until = cursor.until_ns + line.lag_ns
+            line.wake_ns = next_pulse if until <= next_pulse else self._next(line, cursor)
         if session is not None:
             _say(session, frames)
         self._arm()
@@ -273,7 +284,6 @@ class Level1:
         """Put the frames of what is new of a line behind `frames`; what is no price is said at once."""
         row = cursor.row
         assert row is not None, "served after the first trade only"
-        line.wake_ns = self._next(line, cursor)
         if cursor.epoch != line.epoch:
             line.epoch = cursor.epoch
             self._say_state(line, cursor, frames)

@@ -32,6 +32,7 @@ __all__ = ["NO_ACTIONS", "SeriesTape", "TopCursor"]
 _DAY_NS = DAY_SECONDS * SECOND_NS
 _STREAM_SIZES = 501
 _KEPT_SERIES = 200
+_ROWS_READ = 60
 
 _POWERS = {1: 0, 10: -1, 100: -2, 1000: -3, 10_000: -4}
 
@@ -336,6 +337,8 @@ class TopCursor:
         self._contract = contract
         self._from_ns = self._until_ns = self.until_ns = self.epoch = 0
         self._table: IntArray | None = None
+        self._part = -1
+        self._rows: list[list[int]] = []
         self.row: list[int] | None = None
         self.scale = 100
         self.has_volume = True
@@ -347,17 +350,24 @@ class TopCursor:
         """Return the row at `at_ns`."""
         if not self._from_ns <= at_ns < self._until_ns:
             self._load(at_ns)
-        table = self._table
-        if table is not None:
+        if self._table is not None:
             number = (at_ns - self._from_ns) // QUARTER_NS
-            self.row = table[number].tolist() if number < len(table) else table[-1].tolist()
+            # Rows become lists some at a time: one by one costs as much again, all at once a megabyte a contract.
+            part = number // _ROWS_READ
+            if part != self._part:
+                self._part = part
+                self._rows = self._table[part * _ROWS_READ : (part + 1) * _ROWS_READ].tolist() or [
+                    self._table[-1].tolist()
+                ]
+            inside = number - part * _ROWS_READ
+            self.row = self._rows[inside] if inside < len(self._rows) else self._rows[-1]
             self.until_ns = self._from_ns + (number + 1) * QUARTER_NS
         return self.row
 
     def _load(self, at_ns: int) -> None:
         """Find the stretch of time with one table, or without any change, around `at_ns`."""
         tape, contract = self._tape, self._contract
-        self._table = None
+        self._table, self._part = None, -1
         self.epoch += 1
         found = tape._session_of(contract, at_ns)
         if found is None:
