@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from quant_trading.refdata.sessions import exchange_date
 from quant_trading.tws_sim.actions import Actions, date_ns
@@ -33,7 +31,7 @@ __all__ = ["NO_ACTIONS", "SeriesTape", "TopCursor"]
 
 _DAY_NS = DAY_SECONDS * SECOND_NS
 _STREAM_SIZES = 501
-_KEPT_SERIES = 128
+_KEPT_SERIES = 200
 _ROWS_READ = 60
 
 _POWERS = {1: 0, 10: -1, 100: -2, 1000: -3, 10_000: -4}
@@ -338,7 +336,7 @@ class TopCursor:
         self._tape = tape
         self._contract = contract
         self._from_ns = self._until_ns = self.until_ns = self.epoch = 0
-        self._table: npt.NDArray[np.signedinteger[Any]] | None = None
+        self._table: IntArray | None = None
         self._part = -1
         self._rows: list[list[int]] = []
         self.row: list[int] | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from quant_trading.refdata.sessions import LAST_SESSION_DAY
 from quant_trading.tws_sim.actions import Actions
 from quant_trading.tws_sim.aggregate import concat, rows, typical_price
-from quant_trading.tws_sim.company_events import corporate_actions, splits_of
+from quant_trading.tws_sim.company_events import corporate_actions
 from quant_trading.tws_sim.halts import Halt
 from quant_trading.tws_sim.hours import STOCKS, Calendar
 from quant_trading.tws_sim.instruments import SeededDirectory
@@ -89,7 +89,8 @@ class SeededMarket:
     def series(self, contract: Contract) -> tuple[Series, ...]:
         """Return the one series of a listed contract."""
         listing = self.listings[contract]
-        days = _as_traded(self.daily(listing), splits_of(listing))
+        splits = self.actions(contract)
+        days = _as_traded(self.daily(listing), splits)
         key = self._key(listing)
         # Most clients ask for regular hours only.
         extended = cache(lambda: self._extended_bars(listing, days))
@@ -341,7 +342,7 @@ def _to_cents(price: FloatArray) -> FloatArray:
 
 def _as_traded(days: TapeBars, actions: Actions) -> TapeBars:
     """Return the days with the prices and volumes there were before the splits to come."""
-    if not actions.events:
+    if not any(event.kind == "split" for event in actions.events):
         return days
     shares = actions.split_factor(days.start_ns, int(days.start_ns[-1]))
     open_, high, low, close, wap = (
