@@ -1,19 +1,38 @@
-"""The answer to a history request as bytes, column by column: a year of minutes has a hundred thousand rows.
+"""The answer to a history request as bytes, whole columns at a time: a year of minutes has a hundred thousand rows.
 
-The layout table says the same thing row by row; a test holds the two together.
+Every number is put together from tables of up to four characters, one machine word each, with a filler wherever a
+number is shorter than its place; the fillers are struck out of the whole message at the end. The layout table says
+the same thing row by row; a test holds the two together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import chain
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from quant_trading.tws_sim.aggregate import rows
 from quant_trading.tws_sim.fields import format_number
 from quant_trading.tws_sim.history import HistoryAnswer
-from quant_trading.tws_sim.wire import RAW_IDS_SINCE, encode_frame
+from quant_trading.tws_sim.request_text import local_seconds
+from quant_trading.tws_sim.tape import FloatArray, IntArray
+from quant_trading.tws_sim.wire import MAX_FRAME, RAW_IDS_SINCE, encode_frame
 
 __all__ = ["history_frame"]
 
 _HISTORICAL_DATA = "17"
 _SPAN_UNTIL = 196
+_FILLER = b"\x01"
+_SECOND_NS = 1_000_000_000
+_DAY_SECONDS = 86_400
+# Rows written at a time: half a megabyte, which stays near the processor.
+_PIECE = 4096
+_MICRO = 1_000_000
+_LARGEST_PRICE, _LARGEST_COUNT = 10**8, 10**12
+
+WordArray = npt.NDArray[np.uint32]
 
 
 def history_frame(answer: HistoryAnswer, req_id: int, version: int) -> bytes | None:
@@ -21,16 +40,178 @@ def history_frame(answer: HistoryAnswer, req_id: int, version: int) -> bytes | N
     if version >= RAW_IDS_SINCE:
         return None
     span = (answer.start_text, answer.end_text) if version < _SPAN_UNTIL else ()
-    dates, *prices, volumes, waps, counts = zip(*answer.rows, strict=True) if answer.rows else ((),) * 8
-    columns = (dates, *map(_texts, prices), map(str, volumes), _texts(waps), map(str, counts))
-    fields = chain.from_iterable(zip(*columns, strict=True))
-    return encode_frame((_HISTORICAL_DATA, str(req_id), *span, str(len(answer.rows)), *fields))
+    head = (_HISTORICAL_DATA, str(req_id), *span, str(len(answer.bars)))
+    try:
+        body = b"".join(_pieces(answer))
+    except _Unusual:
+        return encode_frame((*head, *_texts_one_by_one(answer)))
+    payload = encode_frame(head)[4:] + body
+    if len(payload) > MAX_FRAME:
+        raise ValueError(f"a message of {len(payload)} bytes is larger than {MAX_FRAME}; answer in several messages")
+    return len(payload).to_bytes(4, "big") + payload
 
 
-def _texts(values: Sequence[float]) -> list[str]:
-    """Return the numbers as TWS writes them: without an exponent, without needless zeros."""
-    texts = map(repr, values)
+class _Unusual(Exception):
+    """A column has numbers the tables do not reach."""
+
+
+class _Tables(NamedTuple):
+    """Words by number, uint32 each.
+
+    Attributes:
+        lead: four digits and what precedes them is nothing, 0 is nothing, too; from 10000 on: all four digits.
+        unit: the same, but 0 is "0".
+        point: the point and the first three decimals, without zeros at the end; from 1000 on: all three.
+        tail: the last three decimals and the end of the field.
+        pair: two digits.
+        hour: " 09:".
+        minute: "09:".
+    """
+
+    lead: WordArray
+    unit: WordArray
+    point: WordArray
+    tail: WordArray
+    pair: WordArray
+    hour: WordArray
+    minute: WordArray
+
+
+def _words(texts: Iterator[str]) -> WordArray:
+    padded = b"".join(text.encode("ascii").ljust(4, _FILLER) for text in texts)
+    return np.frombuffer(padded, dtype=np.uint32)
+
+
+@cache
+def _tables() -> _Tables:
+    four, three = range(10_000), range(1000)
+    whole = [f"{n:04d}" for n in four]
+    return _Tables(
+        lead=_words(chain((str(n) if n else "" for n in four), whole)),
+        unit=_words(chain((str(n) for n in four), whole)),
+        point=_words(chain((f".{n:03d}".rstrip("0") if n else "" for n in three), (f".{n:03d}" for n in three))),
+        tail=_words((f"{n:03d}".rstrip("0") if n else "") + "\0" for n in three),
+        pair=_words(f"{n:02d}" for n in range(60)),
+        hour=_words(f" {n:02d}:" for n in range(24)),
+        minute=_words(f"{n:02d}:" for n in range(60)),
+    )
+
+
+def _constant(text: str) -> WordArray:
+    """Return the words of a field that is the same in every row, its end included."""
+    data = text.encode("utf-8", errors="backslashreplace") + b"\0"
+    return np.frombuffer(data.ljust(-(-len(data) // 4) * 4, _FILLER), dtype=np.uint32)
+
+
+def _pieces(answer: HistoryAnswer) -> Iterator[bytes]:
+    """Give the rows of an answer as bytes, some thousand at a time."""
+    write_dates = _date_writer(answer)
+    for first in range(0, len(answer.bars), _PIECE):
+        bars = rows(answer.bars, slice(first, first + _PIECE))
+        prices = (bars.open, bars.high, bars.low, bars.close)
+        columns = [
+            *write_dates(bars.start_ns),
+            *chain.from_iterable(_prices(price) for price in prices),
+            *_counts(bars.volume.astype(np.int64)),
+            *_prices(np.round(bars.wap, 6)),
+            *_counts(bars.count),
+        ]
+        table = np.empty((len(bars), len(columns)), dtype=np.uint32)
+        for place, column in enumerate(columns):
+            table[:, place] = column
+        yield table.tobytes().translate(None, _FILLER)
+
+
+def _date_writer(answer: HistoryAnswer) -> Callable[[IntArray], list[npt.NDArray[np.uint32]]]:
+    """Return what writes the dates of an answer: columns of words."""
+    tables, end = _tables(), list(_constant(""))
+
+    def days(stamps: IntArray) -> list[WordArray]:
+        return [*_day_words(stamps // (_DAY_SECONDS * _SECOND_NS)), *end]
+
+    def epoch_seconds(stamps: IntArray) -> list[WordArray]:
+        return _counts(stamps // _SECOND_NS)
+
+    zone = list(_constant(f" {answer.zone}"))
+
+    def moments(stamps: IntArray) -> list[WordArray]:
+        local = local_seconds(stamps // _SECOND_NS, answer.zone)
+        day = local // _DAY_SECONDS
+        second = local - day * _DAY_SECONDS
+        minute = second // 60
+        hour = minute // 60
+        clock = [tables.hour[hour], tables.minute[minute - hour * 60], tables.pair[second - minute * 60]]
+        return [*_day_words(day)[0 if answer.format_date == 1 else 1 :], *clock, *zone]
+
+    if answer.size.unit != "second":
+        return days
+    return epoch_seconds if answer.format_date == 2 else moments
+
+
+def _day_words(days: IntArray) -> list[WordArray]:
+    """Return year, month and day of days since 1970 as two columns."""
+    if len(days) == 0:
+        return [np.empty(0, dtype=np.uint32)] * 2
+    whole = _tables().unit[10_000:]
+    first = np.concatenate([[0], np.flatnonzero(np.diff(days)) + 1])
+    found = days[first].astype("datetime64[D]")
+    years, months = found.astype("datetime64[Y]"), found.astype("datetime64[M]")
+    month = (months - years).astype(np.int64) + 1
+    day = (found - months).astype(np.int64) + 1
+    lengths = np.diff(np.append(first, len(days)))
     return [
-        text[:-2] if text.endswith(".0") else format_number(value) if "e" in text else text
-        for text, value in zip(texts, values, strict=True)
+        np.repeat(whole[years.astype(np.int64) + 1970], lengths),
+        np.repeat(whole[month * 100 + day], lengths),
     ]
+
+
+def _prices(values: FloatArray) -> list[WordArray]:
+    """Return a column of prices with up to six decimals as columns of words, or a column of -1."""
+    if len(values) and (values == -1.0).all():
+        return list(_constant("-1"))
+    micro = np.rint(values * _MICRO)
+    if not ((micro / _MICRO == values) & (values >= 0) & (values < _LARGEST_PRICE)).all():
+        raise _Unusual
+    tables = _tables()
+    ticks = micro.astype(np.int64)
+    whole = ticks // _MICRO
+    decimals = ticks - whole * _MICRO
+    upper = whole // 10_000
+    first = decimals // 1000
+    last = decimals - first * 1000
+    return [
+        tables.lead[upper],
+        tables.unit[whole - upper * 10_000 + 10_000 * (upper > 0)],
+        tables.point[first + 1000 * (last > 0)],
+        tables.tail[last],
+    ]
+
+
+def _counts(values: IntArray) -> list[WordArray]:
+    """Return a column of whole numbers as columns of words."""
+    if len(values) == 0:
+        return list(_constant(""))
+    least, most = int(values.min()), int(values.max())
+    if least == most:
+        return list(_constant(str(least)))
+    if least < 0 or most >= _LARGEST_COUNT:
+        raise _Unusual
+    tables, end = _tables(), list(_constant(""))
+    if most < 10_000:
+        return [tables.unit[values], *end]
+    upper = values // 10_000
+    units = tables.unit[values - upper * 10_000 + 10_000 * (upper > 0)]
+    if most < 10**8:
+        return [tables.lead[upper], units, *end]
+    highest = upper // 10_000
+    return [tables.lead[highest], tables.lead[upper - highest * 10_000 + 10_000 * (highest > 0)], units, *end]
+
+
+def _texts_one_by_one(answer: HistoryAnswer) -> Iterator[str]:
+    """Give the fields of the rows as TWS writes them: without an exponent, without needless zeros."""
+    for row in answer.rows:
+        yield row.date
+        for value in row[1:]:
+            text = repr(value)
+            assert isinstance(value, float | int), "all but the date are numbers"
+            yield text[:-2] if text.endswith(".0") else format_number(value) if "e" in text else text

@@ -21,6 +21,7 @@ from quant_trading.refdata.sessions import (
     at,
     exchange_date,
 )
+from quant_trading.tws_sim.aggregate import rows
 from quant_trading.tws_sim.barsize import DAY, LEGAL_SIZES_TEXT, parse_bar_size
 from quant_trading.tws_sim.hours import Calendar, calendar_of
 from quant_trading.tws_sim.request_text import (
@@ -90,11 +91,28 @@ class HistoryRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HistoryAnswer:
-    """The bars of a request and the span they were asked for, in the request's date format."""
+    """The bars of a request and the span they were asked for, in the request's date format.
+
+    Attributes:
+        size, format_date, zone: how the dates of the bars are written.
+    """
 
     start_text: str
     end_text: str
-    rows: tuple[HistoryRow, ...]
+    bars: TapeBars
+    size: BarSize
+    format_date: int
+    zone: str
+
+    @property
+    def rows(self) -> tuple[HistoryRow, ...]:
+        """The bars one by one, as TWS sends them."""
+        return _rows(self.bars, self.size, self.format_date, self.zone)
+
+    def last_row(self) -> HistoryRow | None:
+        """Return the newest bar, None without any."""
+        last = len(self.bars) - 1
+        return None if last < 0 else _row(self.bars, last, self.size, self.format_date, self.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +147,10 @@ def serve_history(tape: Tape, request: HistoryRequest, now_ns: int) -> HistoryAn
     return HistoryAnswer(
         start_text=format_moment(shown_start, request.format_date, zone),
         end_text=format_moment(end_ns, request.format_date, zone),
-        rows=_rows(bars, size, request.format_date, zone),
+        bars=bars,
+        size=size,
+        format_date=request.format_date,
+        zone=zone,
     )
 
 
@@ -332,11 +353,11 @@ def serve_schedule(request: HistoryRequest, now_ns: int) -> Schedule | HistoryEr
     if not sessions:
         return HistoryError(162, f"{_HMDS}HMDS query returned no data: {request.contract.symbol} Schedule")
     spans = [calendar.span(session, request.use_rth) for session in sessions]
-    rows = tuple(
+    shown = tuple(
         (_wall(begins), _wall(ends), f"{session.day:%Y%m%d}")
         for (begins, ends), session in zip(spans, sessions, strict=True)
     )
-    return Schedule(rows[0][0], rows[-1][1], request.contract.time_zone_id, rows)
+    return Schedule(shown[0][0], shown[-1][1], request.contract.time_zone_id, shown)
 
 
 def _wall(ns: int) -> str:
@@ -352,12 +373,7 @@ def _rows(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> tuple[H
 
 
 def _row(bars: TapeBars, index: int, size: BarSize, format_date: int, zone: str) -> HistoryRow:
-    one = slice(index, index + 1)
-    cut = TapeBars(
-        bars.start_ns[one], bars.open[one], bars.high[one], bars.low[one],
-        bars.close[one], bars.volume[one], bars.wap[one], bars.count[one],
-    )  # fmt: skip
-    return _rows(cut, size, format_date, zone)[0]
+    return _rows(rows(bars, slice(index, index + 1)), size, format_date, zone)[0]
 
 
 def _dates(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> list[str]:

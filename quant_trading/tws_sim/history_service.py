@@ -84,7 +84,7 @@ class HistoryService:
         answer = serve_history(self._tape, asked, self._timeline.now_ns)
         if isinstance(answer, HistoryError):
             raise RequestRefused(answer.code, text=answer.text)
-        if len(answer.rows) > _MAX_ROWS:
+        if len(answer.bars) > _MAX_ROWS:
             raise RequestRefused(162, cause="Time length exceed max.")
         self._send_bars(session, req_id, answer)
         if asked.keep_up_to_date:
@@ -111,7 +111,7 @@ class HistoryService:
 
     def _keep_up(self, session: Session, req_id: int, asked: HistoryRequest, answer: HistoryAnswer) -> None:
         """Send the running bar whenever it has changed; about once a second, as TWS does (documented)."""
-        last = [answer.rows[-1] if answer.rows else None]
+        last = [answer.last_row()]
         calendar = calendar_of(asked.contract)
 
         def idle_until() -> int | None:

@@ -6,9 +6,12 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from quant_trading.refdata.sessions import EXCHANGE_ZONE, exchange_date
+import numpy as np
 
-__all__ = ["BAD_END_TEXT", "Duration", "format_head", "format_moment", "parse_duration", "parse_end"]
+from quant_trading.refdata.sessions import EXCHANGE_ZONE, exchange_date
+from quant_trading.tws_sim.tape import IntArray
+
+__all__ = ["BAD_END_TEXT", "Duration", "format_head", "format_moment", "local_seconds", "parse_duration", "parse_end"]
 
 _SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,6 +101,16 @@ def format_moment(ns: int, format_date: int, zone_name: str) -> str:
     day = _day_text(days) if format_date == 1 else _day_text(days)[4:]
     minute, second = divmod(second, 60)
     return f"{day} {minute // 60:02d}:{minute % 60:02d}:{second:02d} {zone_name}"
+
+
+def local_seconds(seconds: IntArray, zone_name: str) -> IntArray:
+    """Return rising epoch seconds as seconds since 1970 on the clocks of a zone."""
+    if len(seconds) == 0:
+        return seconds
+    quarters = seconds // 900
+    first = np.concatenate([[0], np.flatnonzero(np.diff(quarters)) + 1])
+    offsets = [_offset_seconds(quarter, zone_name) for quarter in quarters[first].tolist()]
+    return np.asarray(seconds + np.repeat(offsets, np.diff(np.append(first, len(seconds)))))
 
 
 # A year of minutes has 98,000 moments but few days, and no zone changes its offset within a quarter of an hour.
