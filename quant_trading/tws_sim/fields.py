@@ -24,6 +24,8 @@ UNSET_DOUBLE = "1.7976931348623157E308"
 
 _UNSET_INTEGER = 2147483647
 _FOREVER = 1 << 30
+_NO_NAME = ""
+_FLAGS = ("0", "", "1")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _LARGEST = Decimal("1.79e308")
@@ -129,24 +131,83 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class _Run:
+    """Fields in a row, taken at one go: `skipped` fixed texts to read over, then the fields.
+
+    Attributes:
+        writes: (name, writer, text of an absent value) of everything, fixed texts under a name nothing has.
+        names, readers: of the fields.
+    """
+
+    skipped: int
+    writes: tuple[tuple[str, "Callable[[Any], str]", str], ...]
+    names: tuple[str, ...]
+    readers: tuple["Callable[[str], Any]", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A `Many`: a count, then the steps of each row."""
+
+    name: str
+    steps: tuple["_Step", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A `When`: steps that some values have."""
+
+    test: Callable[[Mapping[str, Any]], bool]
+    steps: tuple["_Step", ...]
+
+
+_Step = _Run | _Rows | _Choice | Rest
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
-    """The items of one version; `flat` holds (name, writer, absent) when there are only fields, else None."""
+    """The items of one version, and the same made ready to be written and read at speed."""
 
     items: tuple[Item, ...]
-    flat: tuple[tuple[str | None, "Callable[[Any], str]", str], ...] | None
+    steps: tuple[_Step, ...]
 
 
 def _make_plan(items: tuple[Item, ...], version: int) -> _Plan:
     kept = _items_of(items, version)
-    flat: list[tuple[str | None, Callable[[Any], str], str]] = []
-    for item in kept:
-        if isinstance(item, Fixed):
-            flat.append((None, _write_text, item.text))
-        elif isinstance(item, Field):
-            flat.append((item.name, _WRITERS[item.kind], _absent(item)))
+    return _Plan(kept, _steps_of(kept))
+
+
+def _steps_of(items: tuple[Item, ...]) -> tuple[_Step, ...]:
+    steps: list[_Step] = []
+    run: list[Field | Fixed] = []
+    for item in items:
+        if isinstance(item, Field | Fixed):
+            if isinstance(item, Fixed) and run and isinstance(run[-1], Field):
+                steps.append(_run_of(run))
+                run = []
+            run.append(item)
+            continue
+        if run:
+            steps.append(_run_of(run))
+            run = []
+        if isinstance(item, Many):
+            steps.append(_Rows(item.name, _steps_of(item.items)))
         else:
-            return _Plan(kept, None)
-    return _Plan(kept, tuple(flat))
+            steps.append(_Choice(item.test, _steps_of(item.items)) if isinstance(item, When) else item)
+    return (*steps, _run_of(run)) if run else tuple(steps)
+
+
+def _run_of(items: "list[Field | Fixed]") -> _Run:
+    fields = [item for item in items if isinstance(item, Field)]
+    return _Run(
+        skipped=len(items) - len(fields),
+        writes=tuple(
+            (item.name, _WRITERS[item.kind], _absent(item)) if isinstance(item, Field) else (_NO_NAME, str, item.text)
+            for item in items
+        ),
+        names=tuple(field.name for field in fields),
+        readers=tuple(_READERS[field.kind] for field in fields),
+    )
 
 
 def _items_of(items: tuple[Item, ...], version: int) -> tuple[Item, ...]:
@@ -202,17 +263,31 @@ def encode_body(layout: Layout, values: Mapping[str, Any], version: int) -> list
         FieldError: when a value does not fit its kind.
     """
     plan = layout.plan(version)
-    if plan.flat is not None:
-        try:
-            return [
-                absent if name is None or (value := values.get(name)) is None else writer(value)
-                for name, writer, absent in plan.flat
-            ]
-        except (TypeError, ValueError):
-            pass  # said again below, with the name of the field
     texts: list[str] = []
-    _encode_items(layout.name, plan.items, values, texts)
+    try:
+        _write_steps(plan.steps, values, texts)
+    except (TypeError, ValueError):
+        texts.clear()
+        # Once more, slowly: this way knows the name of the field.
+        _encode_items(layout.name, plan.items, values, texts)
     return texts
+
+
+def _write_steps(steps: tuple[_Step, ...], values: Mapping[str, Any], texts: list[str]) -> None:
+    get = values.get
+    for step in steps:
+        if isinstance(step, _Run):
+            texts += [absent if (value := get(name)) is None else writer(value) for name, writer, absent in step.writes]
+        elif isinstance(step, _Rows):
+            rows = get(step.name) or ()
+            texts.append(str(len(rows)))
+            for row in rows:
+                _write_steps(step.steps, row, texts)
+        elif isinstance(step, _Choice):
+            if step.test(values):
+                _write_steps(step.steps, values, texts)
+        else:
+            texts.extend(get(step.name) or ())
 
 
 def _encode_items(where: str, items: tuple[Item, ...], values: Mapping[str, Any], texts: list[str]) -> None:
@@ -247,9 +322,55 @@ def decode(layout: Layout, texts: tuple[str, ...], version: int) -> Message:
     Raises:
         FieldError: when a field is missing or is not of its kind; it carries what was read so far.
     """
+    plan = layout.plan(version)
     values: Values = {}
-    end = _decode_items(layout.name, layout.plan(version).items, texts, 0, values, values)
+    try:
+        end = _read_steps(plan.steps, texts, 0, values)
+    except ValueError:
+        # Once more, slowly: this way knows what is wrong where.
+        values = {}
+        end = _decode_items(layout.name, plan.items, texts, 0, values, values)
     return Message(layout.name, values, texts[end:])
+
+
+def _read_steps(steps: tuple[_Step, ...], texts: tuple[str, ...], at: int, values: Values) -> int:
+    """Read `texts[at:]` into `values`; return where the next field stands.
+
+    Raises:
+        ValueError: something is missing or not of its kind.
+    """
+    for step in steps:
+        if isinstance(step, _Run):
+            at += step.skipped
+            end = at + len(step.names)
+            if end > len(texts):
+                raise ValueError(end)
+            values.update(
+                zip(
+                    step.names,
+                    [read(text) for read, text in zip(step.readers, texts[at:end], strict=True)],
+                    strict=True,
+                )
+            )
+            at = end
+        elif isinstance(step, _Rows):
+            count = (_read_integer(texts[at]) or 0) if at < len(texts) else -1
+            at += 1
+            if not 0 <= count <= len(texts) - at:
+                raise ValueError(count)
+            rows: list[Values] = []
+            for _ in range(count):
+                row: Values = {}
+                at = _read_steps(step.steps, texts, at, row)
+                rows.append(row)
+            values[step.name] = rows
+        elif isinstance(step, _Choice):
+            if step.test(values):
+                at = _read_steps(step.steps, texts, at, values)
+        else:
+            values[step.name] = list(texts[at:])
+            return len(texts)
+    return at
 
 
 def _decode_items(
@@ -302,6 +423,8 @@ def _read_count(where: str, item: Many, text: str, remaining: int, top: Values) 
 def _read_integer(text: str) -> int | None:
     if not text:
         return None
+    if len(text) < 10 and text.isdigit() and text.isascii():
+        return int(text)
     if not _INTEGER.fullmatch(text):
         raise ValueError(text)
     value = int(text.partition(".")[0])
@@ -320,6 +443,8 @@ def _read_number(text: str) -> Decimal | None:
 
 
 def _read_flag(text: str) -> bool:
+    if text in _FLAGS:
+        return text == "1"
     lowered = text.lower()
     if lowered in ("true", "false"):
         return lowered == "true"
@@ -333,16 +458,16 @@ def format_number(value: Decimal | float | int) -> str:
     """
     if type(value) is int:
         return str(value)
-    if isinstance(value, float) and abs(value) < 1e15:
+    if type(value) is Decimal:
+        # As usual: prices have a few digits and no exponent, shares are whole.
+        text = str(value)
+        if text.isdigit() or (text[-1] in "123456789" and "E" not in text):
+            return text
+    elif isinstance(value, float) and abs(value) < 1e15:
         # The usual case, and much cheaper than a detour through Decimal: thousands of bars are written so.
         text = repr(value)
         if "e" not in text and value:
             return text.removesuffix(".0")
-    elif type(value) is Decimal:
-        # As usual: prices have a few digits and no exponent.
-        text = str(value)
-        if text[-1] in "123456789" and "E" not in text:
-            return text
     number = value if isinstance(value, Decimal) else Decimal(repr(value))
     if not number.is_finite():
         if number.is_infinite() and number > 0:

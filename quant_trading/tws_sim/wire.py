@@ -182,7 +182,7 @@ def encode_frame(fields: Iterable[str]) -> bytes:
     Raises:
         ValueError: when a field holds NUL or the message is larger than `MAX_FRAME`.
     """
-    return _with_length("".join([f"{field}\0" for field in fields]).encode("utf-8", errors="backslashreplace"))
+    return _with_length("\0".join([*fields, ""]).encode("utf-8", errors="backslashreplace"))
 
 
 def encode_raw_frame(message_id: int, body: Iterable[str] | bytes) -> bytes:
@@ -193,7 +193,7 @@ def encode_raw_frame(message_id: int, body: Iterable[str] | bytes) -> bytes:
     """
     if isinstance(body, bytes):
         return _with_length((message_id + PROTOBUF_OFFSET).to_bytes(_LENGTH, "big") + body)
-    text = "".join([f"{field}\0" for field in body]).encode("utf-8", errors="backslashreplace")
+    text = "\0".join([*body, ""]).encode("utf-8", errors="backslashreplace")
     return _with_length(message_id.to_bytes(_LENGTH, "big") + text)
 
 
