@@ -16,6 +16,7 @@ from quant_trading.domain.errors import ConfigError, DataGap, UsageError
 from quant_trading.plugins import load_builtin_strategies, load_user_strategies
 from quant_trading.refdata.sessions import SessionRangeError
 from quant_trading.settings import Settings, banner, build_chosen, build_static, load_settings
+from quant_trading.settings.home import home
 
 if TYPE_CHECKING:
     from quant_trading.core.ibkr_account import IBKRAccount
@@ -41,18 +42,6 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
-
-
-def home(environ: Mapping[str, str]) -> Path:
-    """Return the folder of `.env`, `strategy.env`, `strategies/`, logs, outputs and state.
-
-    It is the checkout, from whatever folder a scheduler starts the command: the journal must be found again, or a
-    second run would not know of the first. QT_HOME names another one; an installed package uses the current folder.
-    """
-    if named := environ.get("QT_HOME"):
-        return Path(named).absolute()
-    checkout = Path(__file__).resolve().parents[1]
-    return checkout if (checkout / "trade.py").is_file() else Path.cwd()
 
 
 def run(options: Namespace, *, environ: Mapping[str, str], say: Say) -> int:

@@ -70,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> "Settings":
-    from quant_trading.app import home
     from quant_trading.settings import load_settings
+    from quant_trading.settings.home import home
 
     given = {
         "ibkr.host": options.host,

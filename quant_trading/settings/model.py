@@ -14,14 +14,11 @@ from quant_trading.domain.bar_sizes import parse_bar_size, parse_duration
 from quant_trading.domain.errors import UsageError
 from quant_trading.domain.limits import Limits
 from quant_trading.settings.scalars import Within, one_of, to_flag, to_free, to_number, to_text, to_whole
+from quant_trading.settings.universe import DEFAULT_UNIVERSE
 
 __all__ = ["DEFAULT_UNIVERSE", "ActiveStrategy", "Backtest", "Ibkr", "Live", "ParamValue", "Paths",
            "Risk", "Settings", "StrategyChoice"]  # fmt: skip
 
-DEFAULT_UNIVERSE = (
-    "AAPL", "MSFT", "NVDA", "AMZN", "GOOGL", "META", "TSLA", "JPM", "XOM", "UNH",
-    "JNJ", "PG", "HD", "KO", "DIS", "SPY", "QQQ", "IWM", "TLT", "GLD",
-)  # fmt: skip
 _MAX_SYMBOLS = 500
 _SYMBOL = re.compile(r"[A-Z0-9.-]{1,12}")
 _ACCOUNT = re.compile(r"[A-Z0-9]{3,20}")
