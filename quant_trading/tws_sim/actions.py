@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,18 @@ __all__ = ["Action", "Actions", "date_ns", "read_actions"]
 
 _DAY_NS = 86_400_000_000_000
 _KINDS = ("split", "dividend")
+
+
+class Closes(Protocol):
+    """The closes of days, as traded."""
+
+    @property
+    def start_ns(self) -> IntArray:
+        """Midnight UTC of each session's date."""
+
+    @property
+    def close(self) -> FloatArray:
+        """The close of each day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,7 @@ class Actions:
         """Return the same for one date."""
         return float(self.split_factor(np.array([stamp], dtype=np.int64), as_of_stamp)[0])
 
-    def dividend_factor(self, stamps: IntArray, as_of_stamp: int, days: TapeBars) -> FloatArray:
+    def dividend_factor(self, stamps: IntArray, as_of_stamp: int, days: "Closes") -> FloatArray:
         """Return the share of each date's price that later dividends have left.
 
         Args:
@@ -78,14 +91,14 @@ class Actions:
             row = np.searchsorted(days.start_ns, self._paid_ns) - 1
             close = np.where(row >= 0, days.close[np.maximum(row, 0)], np.inf)
             # A dividend of a day that is also a split's is paid on the new shares.
-            before = days.start_ns[np.maximum(row, 0)] if len(days) else self._paid_ns
+            before = days.start_ns[np.maximum(row, 0)] if len(days.start_ns) else self._paid_ns
             ratio = self._product[np.searchsorted(self._split_ns, self._paid_ns, side="right")]
             ratio = ratio / self._product[np.searchsorted(self._split_ns, before, side="right")]
             self._kept = np.cumprod(np.concatenate([[1.0], 1.0 - self._paid * ratio / close]))
         known = self._kept[np.searchsorted(self._paid_ns, as_of_stamp, side="right")]
         return np.asarray(known / self._kept[np.searchsorted(self._paid_ns, stamps, side="right")])
 
-    def adjusted(self, bars: TapeBars, stamps: IntArray, as_of_ns: int, days: TapeBars | None) -> TapeBars:
+    def adjusted(self, bars: TapeBars, stamps: IntArray, as_of_ns: int, days: "Closes | None") -> TapeBars:
         """Return bars as traded, seen from `as_of_ns`.
 
         Args:

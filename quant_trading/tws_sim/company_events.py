@@ -5,13 +5,14 @@ nothing, are left out by their sector and type.
 """
 
 from datetime import date, timedelta
+from functools import lru_cache
 
 from quant_trading.refdata.sessions import LAST_SESSION_DAY, session_on
 from quant_trading.tws_sim.actions import Action, Actions
 from quant_trading.tws_sim.noise import name_key
 from quant_trading.tws_sim.universe import Listing
 
-__all__ = ["SPLITS", "corporate_actions"]
+__all__ = ["SPLITS", "corporate_actions", "splits_of"]
 
 _FIRST_YEAR = 2000
 # Sectors whose companies pay, as a share of the price in a year.
@@ -32,22 +33,23 @@ SPLITS: dict[str, tuple[tuple[date, float], ...]] = {
 
 def corporate_actions(listing: Listing, key: int) -> Actions:
     """Return the events of one name from 2000 to the end of the table of sessions."""
-    events = [Action(day, "split", ratio) for day, ratio in _splits_of(listing)]
+    events = [*splits_of(listing).events]
     rate = _yield_of(listing)
     if rate > 0:
         # The amount is that of 2025 and grows with the trend of the price; cents of cents are paid.
-        month, shift = key % 3, (key >> 8) % 20
-        for year in range(_FIRST_YEAR, LAST_SESSION_DAY.year + 1):
-            for quarter in range(4):
-                day = _session_at_or_after(date(year, 3 * quarter + month + 1, 5) + timedelta(days=shift))
-                if day is None:
-                    continue
-                amount = listing.price * rate / 4 * (1 + listing.drift) ** (year - 2025)
-                shares = 1.0
-                for split_day, ratio in _splits_of(listing):
-                    shares *= ratio if day < split_day else 1.0
-                events.append(Action(day, "dividend", max(0.001, round(amount * shares, 3))))
+        splits = _splits_of(listing)
+        for day in _quarterly(key % 3, (key >> 8) % 20):
+            amount = listing.price * rate / 4 * (1 + listing.drift) ** (day.year - 2025)
+            shares = 1.0
+            for split_day, ratio in splits:
+                shares *= ratio if day < split_day else 1.0
+            events.append(Action(day, "dividend", max(0.001, round(amount * shares, 3))))
     return Actions(events)
+
+
+def splits_of(listing: Listing) -> Actions:
+    """Return the splits of one name alone."""
+    return Actions(Action(day, "split", ratio) for day, ratio in _splits_of(listing))
 
 
 def _splits_of(listing: Listing) -> tuple[tuple[date, float], ...]:
@@ -61,6 +63,18 @@ def _yield_of(listing: Listing) -> float:
     # Three of four pay.
     pays = listing.stock_type == "ETF" or name_key(listing.symbol) % 4
     return _YIELDS[listing.sector] if pays else 0.0
+
+
+@lru_cache(maxsize=64)
+def _quarterly(month: int, shift: int) -> tuple[date, ...]:
+    """Return one session in each quarter of the table."""
+    found = []
+    for year in range(_FIRST_YEAR, LAST_SESSION_DAY.year + 1):
+        for quarter in range(4):
+            day = _session_at_or_after(date(year, 3 * quarter + month + 1, 5) + timedelta(days=shift))
+            if day is not None:
+                found.append(day)
+    return tuple(found)
 
 
 def _session_at_or_after(day: date) -> date | None:

@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from quant_trading.refdata.sessions import exchange_date
 from quant_trading.tws_sim.actions import Actions, date_ns
 from quant_trading.tws_sim.aggregate import concat, rows
+from quant_trading.tws_sim.days import Days
 from quant_trading.tws_sim.directory import Directory
 from quant_trading.tws_sim.halts import Halt
 from quant_trading.tws_sim.noise import mix
@@ -31,7 +34,7 @@ __all__ = ["NO_ACTIONS", "SeriesTape", "TopCursor"]
 
 _DAY_NS = DAY_SECONDS * SECOND_NS
 _STREAM_SIZES = 501
-_KEPT_SERIES = 200
+_KEPT_SERIES = 128
 _ROWS_READ = 60
 
 _POWERS = {1: 0, 10: -1, 100: -2, 1000: -3, 10_000: -4}
@@ -256,9 +259,10 @@ class SeriesTape:
         if series is None:
             return None
         day = int(np.searchsorted(series.open_ns, session_open_ns))
-        if day == len(series.days) or series.open_ns[day] != session_open_ns or series.days.volume[day] <= 0:
+        if day == len(series.days) or series.open_ns[day] != session_open_ns:
             return None
-        return _price(float(series.days.open[day]), series.scale)
+        session = series.days.rows(day, day + 1)
+        return _price(float(session.open[0]), series.scale) if session.volume[0] > 0 else None
 
     def next_trade_at_or_beyond(
         self, contract: Contract, price: Decimal, is_buy: bool, from_ns: int, until_ns: int
@@ -298,12 +302,12 @@ class SeriesTape:
     def _previous_close(self, contract: Contract, series: Series, day: int, at_ns: int) -> Decimal | None:
         """Return the close of the session before the day, from a coarser series when this one begins there."""
         if day > 0:
-            close = float(series.days.close[day - 1]) / self._split_since(contract, series, day - 1, at_ns)
+            close = series.days.close_on(day - 1) / self._split_since(contract, series, day - 1, at_ns)
             return _price(close, series.scale)
         for other in reversed(self._all(contract)):
             earlier = int(np.searchsorted(other.close_ns, series.open_ns[0], side="right"))
             if earlier > 0:
-                return _price(float(other.days.close[earlier - 1]), other.scale)
+                return _price(other.days.close_on(earlier - 1), other.scale)
         return None
 
     def _truth(self, contract: Contract, at_ns: int) -> Series | None:
@@ -336,7 +340,7 @@ class TopCursor:
         self._tape = tape
         self._contract = contract
         self._from_ns = self._until_ns = self.until_ns = self.epoch = 0
-        self._table: IntArray | None = None
+        self._table: npt.NDArray[np.signedinteger[Any]] | None = None
         self._part = -1
         self._rows: list[list[int]] = []
         self.row: list[int] | None = None
@@ -446,7 +450,7 @@ def _extended(bars: TapeBars, more: TapeBars) -> TapeBars:
     return concat([rows(more, early), bars, rows(more, late)])
 
 
-def _adjusted(actions: Actions, as_of_ns: int, days: TapeBars | None, bars: TapeBars, stamps: IntArray) -> TapeBars:
+def _adjusted(actions: Actions, as_of_ns: int, days: Days | None, bars: TapeBars, stamps: IntArray) -> TapeBars:
     return actions.adjusted(bars, stamps, as_of_ns, days) if actions.events else bars
 
 
@@ -454,7 +458,7 @@ def _row_of(so_far: SessionSoFar, series: Series, day: int) -> list[int]:
     """Return a row of `TopRows` from the state of a session; sizes of the quote are left to the caller."""
     assert so_far.last is not None, "asked after the first trade only"
     last = round(so_far.last * series.scale)
-    spread = int(series.spread[day]) if series.has_volume else 0
+    spread = series.spread_on(day)
     bid = max(1, last - spread // 2)
     prices = (so_far.open, so_far.high, so_far.low)
     return [
@@ -488,7 +492,7 @@ def _first_trade(
     """Return the first second at or beyond `price` on the days from number `first` on."""
     limit = price * series.scale
     last = int(np.searchsorted(series.open_ns, until_ns))
-    for day in (first + _reaching(rows(series.days, slice(first, last)), limit, is_buy, series.scale)).tolist():
+    for day in (first + _reaching(series.days.rows(first, last), limit, is_buy, series.scale)).tolist():
         blocks = series.blocks(day, day + 1, True)
         ends = blocks.start_ns + series.block_lengths(day, blocks) * SECOND_NS
         for block in _reaching(blocks, limit, is_buy, series.scale).tolist():

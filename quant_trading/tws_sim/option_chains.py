@@ -15,6 +15,7 @@ import numpy as np
 
 from quant_trading.refdata.sessions import exchange_date, session_on
 from quant_trading.tws_sim.aggregate import aggregate, typical_price
+from quant_trading.tws_sim.days import Days
 from quant_trading.tws_sim.directory import OptionSet
 from quant_trading.tws_sim.noise import mix
 from quant_trading.tws_sim.options import option_price
@@ -86,7 +87,7 @@ class OptionChains:
             one = self._written[number]
             series = self._series_of(one.underlying)
             day = int(np.searchsorted(series.open_ns, session_open(expiration))) - _LISTED_SESSIONS
-            close = float(series.days.close[day]) if day >= 0 else 0.0
+            close = series.days.close_on(day) if day >= 0 else 0.0
             low, high = (round(close * factor / one.step) for factor in (1 - _WIDTH, 1 + _WIDTH))
             known = tuple(index * one.step for index in range(max(1, low), min(high, 511) + 1)) if close else ()
             self._strikes[number, expiration] = known
@@ -176,7 +177,7 @@ class OptionChains:
         last = int(np.searchsorted(source.open_ns, session_open(_date_of(contract)), side="right"))
         first = max(0, last - _LISTED_SESSIONS)
         volatility, is_call = self.volatility(contract), contract.right == "C"
-        distance = float(np.log(contract.strike / float(source.days.close[first])))
+        distance = float(np.log(contract.strike / source.days.close_on(first)))
         share = _SHARE_OF_VOLUME * float(np.exp(-12.0 * distance**2))
         days_left = (_date_of(contract) - _EPOCH).days
 
@@ -200,7 +201,7 @@ class OptionChains:
         return (
             Series(
                 key=mix(source.key, contract.con_id),
-                days=days,
+                days=Days(days),
                 open_ns=source.open_ns[first:last],
                 close_ns=source.close_ns[first:last],
                 midnight_ns=source.midnight_ns[first:last],

@@ -17,6 +17,7 @@ from quant_trading.refdata.sessions import FIRST_SESSION_DAY, LAST_SESSION_DAY, 
 from quant_trading.tws_sim.actions import Actions, read_actions
 from quant_trading.tws_sim.aggregate import aggregate, concat, rows, scaled
 from quant_trading.tws_sim.barfiles import FileBars, read_bar_file
+from quant_trading.tws_sim.days import Days
 from quant_trading.tws_sim.market import SeriesTape
 from quant_trading.tws_sim.noise import keys_at, mix, name_key
 from quant_trading.tws_sim.refine import refine
@@ -185,7 +186,7 @@ def _daily_series(found: FileBars) -> Series:
 
     return Series(
         key=key,
-        days=days,
+        days=Days(days),
         open_ns=open_ns,
         close_ns=close_ns,
         block_seconds=60,
@@ -222,7 +223,7 @@ def _intraday_series(found: FileBars) -> Series:
 
     return Series(
         key=mix(name_key(found.symbol), found.seconds),
-        days=days,
+        days=Days(days),
         open_ns=open_ns,
         close_ns=close_ns,
         block_seconds=found.seconds,

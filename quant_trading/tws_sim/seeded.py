@@ -1,27 +1,29 @@
 """The built-in market: some 500 names whose bars follow from a seed alone.
 
-Days are made for the whole span at once, from one market factor, one factor per sector and one of each name's
-own; minutes are split from days and seconds from minutes. Nothing depends on what was asked before.
+Days are made from one market factor, one factor per sector and one of each name's own, a few months at a time;
+minutes are split from days and seconds from minutes. Nothing depends on what was asked before.
 Not modelled: listings that begin or end.
 """
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 
 from quant_trading.refdata.sessions import LAST_SESSION_DAY
 from quant_trading.tws_sim.actions import Actions
 from quant_trading.tws_sim.aggregate import concat, rows, typical_price
-from quant_trading.tws_sim.company_events import corporate_actions
+from quant_trading.tws_sim.company_events import corporate_actions, splits_of
+from quant_trading.tws_sim.day_path import DayPath, Factors, on_grid
+from quant_trading.tws_sim.days import Days, MadeDays
 from quant_trading.tws_sim.halts import Halt
 from quant_trading.tws_sim.hours import STOCKS, Calendar
 from quant_trading.tws_sim.instruments import SeededDirectory
 from quant_trading.tws_sim.market import SeriesTape
-from quant_trading.tws_sim.noise import keys_at, mix, name_key, normals, uniforms
+from quant_trading.tws_sim.noise import keys_at, mix, name_key, uniforms
 from quant_trading.tws_sim.refine import prints_needed, refine
-from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series, spread_ticks
+from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series, days_spread
 from quant_trading.tws_sim.tape import Contract, FloatArray, IntArray, TapeBars
 from quant_trading.tws_sim.universe import LISTINGS, Listing, contract_of
 
@@ -33,19 +35,9 @@ _SCALE = 100
 _LONG_SESSION_MINUTES = 720
 _DAY_NS = DAY_SECONDS * SECOND_NS
 
-# Daily volatilities of the factors. A third of a day's variance falls into the night before it.
-_MARKET_DAY, _MARKET_NIGHT = 0.0082, 0.0048
-_SECTOR_DAY, _SECTOR_NIGHT = 0.0058, 0.0034
-_OWN_DAY, _OWN_NIGHT = 0.82, 0.57
-_SESSIONS_PER_YEAR = 252
-# Prices return to their trend with a half-life of two years (leveraged funds: ten months), so that no seed
-# takes a name to nothing or to the moon by 2030.
-_PULL, _PULL_LEVERAGED = 0.35 / _SESSIONS_PER_YEAR, 0.85 / _SESSIONS_PER_YEAR
-_REPORT_EVERY, _REPORT_JUMP = 63, 3.5
-
 _EXTENDED_SHARE = {"pre": 0.015, "post": 0.02}
 _PRE_MINUTES, _POST_MINUTES = 330, 240
-_STREAMS = {"market": 1, "sector": 2, "own": 3, "minutes": 4, "pre": 5, "post": 6, "halts": 7}
+_STREAMS = {"minutes": 4, "pre": 5, "post": 6, "halts": 7}
 _WILD, _HALTS_PER_DAY = 0.5, 0.002
 
 
@@ -74,43 +66,34 @@ class SeededMarket:
         self._seed = seed
         self.listings: dict[Contract, Listing] = {_contract(listing): listing for listing in LISTINGS}
         days = (FIRST_DAY + timedelta(days=n) for n in range((LAST_SESSION_DAY - FIRST_DAY).days + 1))
-        self._sessions = [session for day in days if (session := calendar.session_on(day)) is not None]
-        self.open_ns = np.array([session.open_ns for session in self._sessions], dtype=np.int64)
-        self.close_ns = np.array([session.close_ns for session in self._sessions], dtype=np.int64)
-        dates = np.array([session.day.isoformat() for session in self._sessions], dtype="datetime64[D]")
+        sessions = [session for day in days if (session := calendar.session_on(day)) is not None]
+        self.open_ns = np.array([session.open_ns for session in sessions], dtype=np.int64)
+        self.close_ns = np.array([session.close_ns for session in sessions], dtype=np.int64)
+        dates = np.array([session.day.isoformat() for session in sessions], dtype="datetime64[D]")
         self.stamps = dates.astype(np.int64) * DAY_SECONDS * SECOND_NS
-        self._half_day = np.array([session.is_half_day for session in self._sessions])
-        self._level_index = int(np.searchsorted(dates, np.datetime64(_LEVEL_DAY)))
-        self._day = np.arange(len(self._sessions), dtype=np.int64)
+        self._half_day = np.array([session.is_half_day for session in sessions])
+        level_index = int(np.searchsorted(dates, np.datetime64(_LEVEL_DAY)))
         self._midnight_ns = self.open_ns - 34_200 * SECOND_NS
-        self._market: tuple[FloatArray, FloatArray, FloatArray] | None = None
-        self._sectors: dict[str, tuple[FloatArray, FloatArray]] = {}
+        self._factors = cache(lambda: Factors(seed, self.stamps, self._half_day, level_index))
 
     def series(self, contract: Contract) -> tuple[Series, ...]:
         """Return the one series of a listed contract."""
         listing = self.listings[contract]
-        splits = self.actions(contract)
-        days = _as_traded(self.daily(listing), splits)
         key = self._key(listing)
-        # Most clients ask for regular hours only.
-        extended = cache(lambda: self._extended_bars(listing, days))
+        path, splits = DayPath(self._factors(), listing, key), splits_of(listing)
+        days = MadeDays(self.stamps, lambda first, last: _as_traded(path.make(first, last), splits, self.stamps))
 
         def load_blocks(first: int, last: int, use_rth: bool) -> TapeBars:
-            span = slice(first, last)
-            regular = self._minutes(key, rows(days, span), self.open_ns[span], self.close_ns[span], _SCALE)
+            span, parents = slice(first, last), days.rows(first, last)
+            regular = self._minutes(key, parents, self.open_ns[span], self.close_ns[span], _SCALE)
             if use_rth:
                 return regular
-            pre, post = extended()
-            return _in_time(
-                [self._extended(key, "pre", rows(pre, span)), regular, self._extended(key, "post", rows(post, span))]
-            )
+            pre, post = self._extended_bars(listing, days, first, last)
+            return _in_time([self._extended(key, "pre", pre), regular, self._extended(key, "post", post)])
 
         def load_all_hours(first: int, last: int) -> TapeBars:
-            span = slice(first, last)
-            pre, post = extended()
-            return _whole_days(rows(days, span), rows(pre, span), rows(post, span))
+            return _whole_days(days.rows(first, last), *self._extended_bars(listing, days, first, last))
 
-        previous = np.concatenate([days.open[:1], days.close[:-1]])
         series = Series(
             key=key,
             days=days,
@@ -119,7 +102,7 @@ class SeededMarket:
             midnight_ns=self._midnight_ns,
             block_seconds=60,
             finest_seconds=1,
-            spread=spread_ticks(previous, listing.spread_bps, _SCALE),
+            spread=days_spread(days, listing.spread_bps, _SCALE),
             scale=_SCALE,
             load_blocks=load_blocks,
             load_all_hours=load_all_hours,
@@ -135,7 +118,8 @@ class SeededMarket:
         """Return the pauses of wild names: five minutes on a day in two years or so, never near open or close."""
         if listing.own_vol < _WILD:
             return ()
-        drawn = uniforms(keys_at(mix(key, _STREAMS["halts"]), self._day), 0, 2)
+        day = np.arange(len(self.stamps), dtype=np.int64)
+        drawn = uniforms(keys_at(mix(key, _STREAMS["halts"]), day), 0, 2)
         paused = np.flatnonzero((drawn[:, 0] < _HALTS_PER_DAY) & ~self._half_day)
         begins = self.open_ns[paused] + (30 + (drawn[paused, 1] * 300).astype(np.int64)) * 60 * SECOND_NS
         return tuple(Halt(begin, begin + 300 * SECOND_NS) for begin in begins.tolist())
@@ -163,7 +147,7 @@ class SeededMarket:
 
         return Series(
             key=key,
-            days=days,
+            days=Days(days),
             open_ns=opens,
             close_ns=closes,
             # Midnight in New York is four or five hours behind that of UTC.
@@ -186,91 +170,39 @@ class SeededMarket:
     def _key(self, listing: Listing) -> int:
         return mix(self._seed, name_key(f"{listing.symbol}.{listing.currency}"))
 
-    def _shocks(self, key: int) -> tuple[FloatArray, FloatArray]:
-        """Return standard normal shocks of the day and of the night before it, float64[T] each."""
-        drawn = normals(keys_at(key, self._day), 0, 2)
-        return drawn[:, 0], drawn[:, 1]
-
-    def _market_factor(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the market's moves by day and by night, and the level of volatility they share."""
-        if self._market is None:
-            calm = normals(keys_at(mix(self._seed, _STREAMS["market"], 0), self._day), 0, 1)[:, 0]
-            # Volatility comes in clusters of a month or so.
-            level = np.exp(_pulled_sum(0.12 * calm, 1 / 25.0) - 0.09)
-            day, night = self._shocks(mix(self._seed, _STREAMS["market"], 1))
-            self._market = (_MARKET_DAY * level * day, _MARKET_NIGHT * level * night, level)
-        return self._market
-
-    def _sector_factor(self, sector: str) -> tuple[FloatArray, FloatArray]:
-        if sector not in self._sectors:
-            _, _, level = self._market_factor()
-            day, night = self._shocks(mix(self._seed, _STREAMS["sector"], name_key(sector)))
-            self._sectors[sector] = (_SECTOR_DAY * np.sqrt(level) * day, _SECTOR_NIGHT * np.sqrt(level) * night)
-        return self._sectors[sector]
-
     def daily(self, listing: Listing) -> TapeBars:
         """Return the daily bars of the regular sessions, the whole span at once."""
-        moves, night, spread_of_day = self._moves(listing)
-        pull = _PULL_LEVERAGED if abs(listing.beta) >= 2.0 else _PULL
-        pull = listing.pull / _SESSIONS_PER_YEAR if listing.pull else pull
-        trend = listing.drift * (self._day - self._level_index) / _SESSIONS_PER_YEAR
-        on_grid = partial(_on_grid, scale=listing.scale, floor=listing.floor)
-        close = on_grid(listing.price * np.exp(trend + _pulled_sum(moves, pull)))
-        previous = np.concatenate([close[:1], close[:-1]])
-        open_ = on_grid(previous * np.exp(night))
-        key = mix(self._key(listing), _STREAMS["own"], 1)
-        reach = np.abs(normals(keys_at(key, self._day), 1, 2)) * (0.6 * spread_of_day)[:, None]
-        high = np.maximum(on_grid(np.maximum(open_, close) * (1 + reach[:, 0])), np.maximum(open_, close))
-        low = np.minimum(on_grid(np.minimum(open_, close) * (1 - reach[:, 1])), np.minimum(open_, close))
+        return DayPath(self._factors(), listing, self._key(listing)).make(0, len(self.stamps))
 
-        noise = normals(keys_at(key, self._day), 2, 1)[:, 0]
-        surprise = np.abs(moves) / np.maximum(spread_of_day, 1e-9)
-        activity = np.exp(0.28 * noise) * (0.75 + 0.3 * surprise) * np.where(self._half_day, 0.5, 1.0)
-        volume = np.maximum(1.0, np.rint(listing.volume * 1000 * activity))
-        count = np.maximum(1, volume // listing.trade_size).astype(np.int64)
-        return TapeBars(self.stamps, open_, high, low, close, volume, typical_price(open_, high, low, close), count)
-
-    def _moves(self, listing: Listing) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return each day's whole log move, its night part, and the volatility of its day part."""
-        market_day, market_night, level = self._market_factor()
-        sector_day, sector_night = self._sector_factor(listing.sector)
-        key = mix(self._seed, name_key(f"{listing.twin or listing.symbol}.USD"))
-        own_day, own_night = self._shocks(mix(key, _STREAMS["own"], 0))
-        own = listing.own_vol / np.sqrt(_SESSIONS_PER_YEAR) * np.sqrt(level)
-        if listing.stock_type == "COMMON":
-            # Four times a year a company reports, after the close.
-            reports = (self._day + key % _REPORT_EVERY) % _REPORT_EVERY == 0
-            own_night = np.where(reports, _REPORT_JUMP * own_night, own_night)
-        day = listing.beta * market_day + listing.sector_beta * sector_day + _OWN_DAY * own * own_day
-        night = listing.beta * market_night + listing.sector_beta * sector_night + _OWN_NIGHT * own * own_night
-        if listing.twin:
-            # The same company elsewhere moves along, but for the exchange rate and the last cent.
-            day = day + 0.003 * self._shocks(mix(self._key(listing), _STREAMS["own"], 2))[0]
-        variance = (listing.beta * _MARKET_DAY * level) ** 2 + (_OWN_DAY * own) ** 2
-        variance = variance + (listing.sector_beta * _SECTOR_DAY) ** 2 * level
-        return day + night, night, np.sqrt(variance)
-
-    def _extended_bars(self, listing: Listing, days: TapeBars) -> tuple[TapeBars, TapeBars]:
-        """Return one bar for 04:00 to the open and one for the four hours after the close of each day.
+    def _extended_bars(self, listing: Listing, days: Days, first: int, last: int) -> tuple[TapeBars, TapeBars]:
+        """Return one bar for 04:00 to the open and one for the four hours after the close of each day asked for.
 
         The evening takes a third of the way to the next open, the morning the rest; thinly traded names may
         not trade at all, and then the bar is flat.
         """
-        next_open = np.concatenate([days.open[1:], days.close[-1:]])
-        evening = _to_cents(days.close + (next_open - days.close) / 3)
-        post_volume, pre_volume = (np.floor(days.volume * _EXTENDED_SHARE[part]) for part in ("post", "pre"))
-        evening = np.where(post_volume > 0, evening, days.close)
-        overnight = np.concatenate([days.open[:1], evening[:-1]])
-        morning = np.where(pre_volume > 0, days.open, overnight)
-        pre_start = self.open_ns - _PRE_MINUTES * 60 * SECOND_NS
-        pre = self._extended_bar(listing, "pre", pre_start, overnight, morning, pre_volume)
-        post = self._extended_bar(listing, "post", self.close_ns, days.close, evening, post_volume)
+        # A morning begins where the evening before ended, an evening leads to the next open.
+        begin, end = max(0, first - 1), min(last + 1, len(days))
+        around = days.rows(begin, end)
+        next_open = np.concatenate([around.open[1:], around.close[-1:]])
+        evening = _to_cents(around.close + (next_open - around.close) / 3)
+        post_volume, pre_volume = (np.floor(around.volume * _EXTENDED_SHARE[part]) for part in ("post", "pre"))
+        evening = np.where(post_volume > 0, evening, around.close)
+        overnight = np.concatenate([around.open[:1], evening[:-1]])
+        morning = np.where(pre_volume > 0, around.open, overnight)
+        inner, span = slice(first - begin, last - begin), slice(first, last)
+        pre_start = self.open_ns[span] - _PRE_MINUTES * 60 * SECOND_NS
+        number = np.arange(first, last, dtype=np.int64)
+        pre = self._extended_bar(listing, "pre", number, pre_start, overnight[inner], morning[inner], pre_volume[inner])
+        post = self._extended_bar(
+            listing, "post", number, self.close_ns[span], around.close[inner], evening[inner], post_volume[inner]
+        )
         return pre, post
 
     def _extended_bar(
-        self, listing: Listing, part: str, start_ns: IntArray, open_: FloatArray, close: FloatArray, volume: FloatArray
-    ) -> TapeBars:
-        reach = 0.002 * uniforms(keys_at(mix(self._key(listing), _STREAMS[part], 1), self._day), 0, 2)
+        self, listing: Listing, part: str, day: IntArray, start_ns: IntArray, open_: FloatArray, close: FloatArray,
+        volume: FloatArray,
+    ) -> TapeBars:  # fmt: skip
+        reach = 0.002 * uniforms(keys_at(mix(self._key(listing), _STREAMS[part], 1), day), 0, 2)
         reach[volume == 0] = 0.0
         high = np.maximum(_to_cents(np.maximum(open_, close) * (1 + reach[:, 0])), np.maximum(open_, close))
         low = np.minimum(_to_cents(np.minimum(open_, close) * (1 - reach[:, 1])), np.minimum(open_, close))
@@ -317,34 +249,15 @@ def _contract(listing: Listing) -> Contract:
     )
 
 
-def _pulled_sum(steps: FloatArray, pull: float) -> FloatArray:
-    """Return x with x[t] = (1 - pull) x[t-1] + steps[t]: a walk on a spring."""
-    # The closed form overflows over long spans with a strong spring, so it is taken piece by piece.
-    keep = 1.0 - pull
-    piece = max(1, min(len(steps), int(300.0 / -np.log(keep))))
-    result = np.empty_like(steps)
-    carried = 0.0
-    for begin in range(0, len(steps), piece):
-        part = steps[begin : begin + piece]
-        power = keep ** np.arange(1, len(part) + 1)
-        result[begin : begin + piece] = power * (carried + np.cumsum(part / power))
-        carried = float(result[begin + len(part) - 1])
-    return result
-
-
-def _on_grid(price: FloatArray, *, scale: int, floor: float) -> FloatArray:
-    return np.maximum(np.rint(price * scale), np.rint(floor * scale)) / scale
-
-
 def _to_cents(price: FloatArray) -> FloatArray:
-    return _on_grid(price, scale=_SCALE, floor=1.0)
+    return on_grid(price, scale=_SCALE, floor=1.0)
 
 
-def _as_traded(days: TapeBars, actions: Actions) -> TapeBars:
-    """Return the days with the prices and volumes there were before the splits to come."""
-    if not any(event.kind == "split" for event in actions.events):
+def _as_traded(days: TapeBars, actions: Actions, stamps: IntArray) -> TapeBars:
+    """Return some of the days `stamps` with the prices and volumes there were before the splits to come."""
+    if not actions.events:
         return days
-    shares = actions.split_factor(days.start_ns, int(days.start_ns[-1]))
+    shares = actions.split_factor(days.start_ns, int(stamps[-1]))
     open_, high, low, close, wap = (
         np.rint(price * shares * _SCALE) / _SCALE for price in (days.open, days.high, days.low, days.close, days.wap)
     )

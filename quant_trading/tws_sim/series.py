@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
+from quant_trading.tws_sim.days import Days
 from quant_trading.tws_sim.halts import Halt, without_halted
 from quant_trading.tws_sim.noise import keys_at, mix
 from quant_trading.tws_sim.refine import refine
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars, TradeTicks, What
 from quant_trading.tws_sim.ticks import TopRows, cut_trades, top_rows, trades_of
 
-__all__ = ["DAY_SECONDS", "SECOND_NS", "Series", "SessionSoFar", "spread_ticks"]
+__all__ = ["DAY_SECONDS", "SECOND_NS", "Series", "SessionSoFar", "days_spread", "spread_ticks"]
 
 SECOND_NS = 1_000_000_000
 DAY_SECONDS = 86_400
@@ -33,6 +34,17 @@ _BLOCKS_AHEAD = 6
 def spread_ticks(reference: FloatArray, spread_bps: float, scale: int) -> IntArray:
     """Return the synthetic bid-ask spread in ticks: `spread_bps` of the reference price, one tick at least."""
     return np.maximum(1, np.rint(reference * scale * spread_bps / 10_000)).astype(np.int64)
+
+
+def days_spread(days: Days, spread_bps: float, scale: int) -> Callable[[int, int], IntArray]:
+    """Return what gives the spread on the days first <= day < last, by the close of the day before each."""
+
+    def spread(first: int, last: int) -> IntArray:
+        found = days.rows(max(0, first - 1), last)
+        previous = found.close[:-1] if first else np.concatenate([found.open[:1], found.close[:-1]])
+        return spread_ticks(previous, spread_bps, scale)
+
+    return spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,6 @@ class Series:
             for what trades through the night. Bars are aligned to it.
         block_seconds: length of a block; the last of a session may be cut short by the close.
         finest_seconds: the smallest bar size a client is served; one day means daily bars only.
-        spread: int64[T], bid-ask spread in ticks on each day.
         scale: ticks per unit of currency.
         has_trades: False where only quotes are known (forex).
         halts: spans without a trade, rising.
@@ -106,12 +117,12 @@ class Series:
         self,
         *,
         key: int,
-        days: TapeBars,
+        days: Days,
         open_ns: IntArray,
         close_ns: IntArray,
         block_seconds: int,
         finest_seconds: int,
-        spread: IntArray,
+        spread: IntArray | Callable[[int, int], IntArray],
         scale: int,
         load_blocks: Callable[[int, int, bool], TapeBars],
         load_all_hours: Callable[[int, int], TapeBars] | None = None,
@@ -134,7 +145,7 @@ class Series:
         self._has_extended_hours = has_extended_hours
         self.block_seconds = block_seconds
         self.finest_seconds = finest_seconds
-        self.spread = spread
+        self._spread = spread
         self.scale = scale
         self._load_blocks = load_blocks
         self._load_all_hours = load_all_hours
@@ -160,6 +171,14 @@ class Series:
             return self.has_trades
         return self.has_volume
 
+    def spread(self, first: int, last: int) -> IntArray:
+        """Return the bid-ask spread in ticks on the days first <= day < last."""
+        return self._spread(first, last) if callable(self._spread) else self._spread[first:last]
+
+    def spread_on(self, day: int) -> int:
+        """Return the bid-ask spread in ticks on one day, 0 where there are no quotes."""
+        return int(self.spread(day, day + 1)[0]) if self.has_volume else 0
+
     def halt_at(self, at_ns: int) -> Halt | None:
         """Return the halt that is on at `at_ns`."""
         return next((halt for halt in self.halts if halt.start_ns <= at_ns < halt.end_ns), None)
@@ -167,7 +186,7 @@ class Series:
     def all_hours_days(self, first: int, last: int) -> TapeBars:
         """Return daily bars that include the hours before the open and after the close, where there are any."""
         if self._load_all_hours is None:
-            return rows(self.days, slice(first, last))
+            return self.days.rows(first, last)
         return self._load_all_hours(first, last)
 
     def block_lengths(self, day: int, blocks: TapeBars) -> IntArray:
@@ -244,13 +263,13 @@ class Series:
 
     def so_far_at_close(self, day: int) -> SessionSoFar:
         """Return what the day's session came to."""
-        return self._so_far_at_open(day).plus(rows(self.days, slice(day, day + 1)), 1)
+        return self._so_far_at_open(day).plus(self.days.rows(day, day + 1), 1)
 
     def _add_up(self, day: int, block: int) -> SessionSoFar:
         return self._so_far_at_open(day).plus(self.blocks(day, day + 1, True), block)
 
     def _so_far_at_open(self, day: int) -> SessionSoFar:
-        last = float(self.days.close[day - 1]) if day > 0 else None
+        last = self.days.close_on(day - 1) if day > 0 else None
         return SessionSoFar(0.0, 0.0, 0.0, 0, last, 1 if day > 0 else 0)
 
     def seconds_between(self, day: int, start_ns: int, end_ns: int, use_rth: bool) -> TapeBars:
@@ -300,8 +319,7 @@ class Series:
             round(so_far.low * scale),
             so_far.volume,
         )
-        spread = int(self.spread[day]) if self.has_volume else 0
-        return top_rows(run.seconds, self._trades_of(run), self.key, scale, spread, before)
+        return top_rows(run.seconds, self._trades_of(run), self.key, scale, self.spread_on(day), before)
 
     def _last_size_before(self, day: int, block: int, otherwise: int) -> int:
         """Return the size of the last trade of the day before the block began."""

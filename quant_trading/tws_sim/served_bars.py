@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quant_trading.tws_sim.aggregate import aggregate, concat, rows
+from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
 from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series
 from quant_trading.tws_sim.tape import BarSize, FloatArray, IntArray, TapeBars, What
 
@@ -41,10 +41,10 @@ def intraday_bars(
     bars = aggregate(parts, stamp)
     first_row = np.searchsorted(stamp, np.unique(stamp))
     bars = _with_stamps(bars, stamp[first_row])
-    spread = series.spread[day[first_row]]
     inside = bars.start_ns >= start_ns
-    shown = _side(rows(bars, inside), what, spread[inside], series)
-    return adjust(shown, series.days.start_ns[day[first_row]][inside])
+    day = day[first_row][inside]
+    shown = _side(rows(bars, inside), what, day, series)
+    return adjust(shown, series.days.start_ns[day])
 
 
 def daily_bars(
@@ -57,19 +57,19 @@ def daily_bars(
     # A week that began before start_ns is built whole, then dropped by its stamp.
     begun = int(np.searchsorted(series.midnight_ns, start_ns))
     if begun == len(stamps):
-        return rows(series.days, slice(0, 0))
+        return no_bars()
     first = int(np.searchsorted(period, period[begun]))
     last = int(np.searchsorted(opens, end_ns))
     if last <= first:
-        return rows(series.days, slice(0, 0))
-    days = rows(series.days, slice(first, last)) if use_rth else series.all_hours_days(first, last)
+        return no_bars()
+    days = series.days.rows(first, last) if use_rth else series.all_hours_days(first, last)
     if closes[last - 1] > end_ns:
         running = series.blocks_until(last - 1, last, end_ns, use_rth)
         running = aggregate(running, np.zeros(len(running), dtype=np.int64))
         today = _with_stamps(running, stamps[last - 1 : last]) if len(running) else rows(days, slice(0, 0))
         days = concat([rows(days, slice(0, last - first - 1)), today])
     period = period[first : first + len(days)]
-    days = _side(days, what, series.spread[first : first + len(days)], series)
+    days = _side(days, what, np.arange(first, first + len(days), dtype=np.int64), series)
     days = adjust(days, days.start_ns)
     if size.unit != "day":
         ends = np.append(np.flatnonzero(np.diff(period)), len(period) - 1)
@@ -95,11 +95,12 @@ def _merge_sides(days: TapeBars, period: IntArray) -> TapeBars:
     return _quote_bars(aggregate(ones, period))
 
 
-def _side(bars: TapeBars, what: What, spread: IntArray, series: Series) -> TapeBars:
-    """Return trade bars turned to the asked side of the synthetic market."""
+def _side(bars: TapeBars, what: What, day: IntArray, series: Series) -> TapeBars:
+    """Return trade bars turned to the asked side of the synthetic market; `day` is the number of each one's day."""
     if what in (What.TRADES, What.ADJUSTED_LAST) or len(bars) == 0:
         return bars if series.has_volume else _without_volume(bars)
     scale = series.scale
+    spread = series.spread(int(day[0]), int(day[-1]) + 1)[day - day[0]]
     below, above = spread // 2, spread - spread // 2
 
     def moved(price: FloatArray, ticks: npt.NDArray[np.number[Any]]) -> FloatArray:

@@ -7,8 +7,10 @@ of them is what a quote shows.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import rows
 from quant_trading.tws_sim.noise import keys_at, mix, uniforms
@@ -28,12 +30,12 @@ class TopRows:
 
     Attributes:
         start_ns: of the first row.
-        columns: int64[T, 10]: bid, ask, last, bid size, ask size, last size, open, high, low, volume; last is 0
-            before the first trade ever, open, high and low while volume is 0.
+        columns: int32[T, 10], int64 where that is too small: bid, ask, last, bid size, ask size, last size, open,
+            high, low, volume; last is 0 before the first trade ever, open, high and low while volume is 0.
     """
 
     start_ns: int
-    columns: IntArray
+    columns: npt.NDArray[np.signedinteger[Any]]
 
     def index(self, at_ns: int) -> int:
         """Return the row of a moment, the last one for later moments."""
@@ -146,7 +148,9 @@ def top_rows(
     highs = np.where(volumes > 0, np.maximum.accumulate(highs)[latest], 0)
     lows = np.where(volumes > 0, np.minimum.accumulate(lows)[latest], 0)
     bids = np.maximum(1, lasts - spread // 2)
-    table = np.empty((4 * size, 10), dtype=np.int64)
+    # Hundreds of these may be in use at once.
+    is_small = max(int(volumes[-1]), int(lasts.max()) + spread, int(highs.max())) < 2**31
+    table = np.empty((4 * size, 10), dtype=np.int32 if is_small else np.int64)
     per_second = (bids, bids + spread, lasts, None, None, sizes, opens, highs, lows, volumes)
     for number, column in enumerate(per_second):
         if column is not None:

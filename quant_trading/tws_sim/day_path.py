@@ -1,0 +1,192 @@
+"""The days of the built-in market: factors that all names share, and the path of one name.
+
+A day's move is made of one market factor, one factor per sector and one of the name's own, each a function of the
+day's number. Only the walk itself depends on what came before it; its state is kept at the begin of every piece, so
+that any stretch of a path costs no more than its own days.
+"""
+
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import accumulate
+
+import numpy as np
+
+from quant_trading.tws_sim.aggregate import typical_price
+from quant_trading.tws_sim.days import PIECE
+from quant_trading.tws_sim.noise import keys_at, mix, name_key, normals
+from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
+from quant_trading.tws_sim.universe import Listing
+
+__all__ = ["STREAM_OWN", "DayPath", "Factors", "on_grid"]
+
+# Daily volatilities of the factors. A third of a day's variance falls into the night before it.
+_MARKET_DAY, _MARKET_NIGHT = 0.0082, 0.0048
+_SECTOR_DAY, _SECTOR_NIGHT = 0.0058, 0.0034
+_OWN_DAY, _OWN_NIGHT = 0.82, 0.57
+_SESSIONS_PER_YEAR = 252
+# Prices return to their trend with a half-life of two years (leveraged funds: ten months), so that no seed
+# takes a name to nothing or to the moon by 2030.
+_PULL, _PULL_LEVERAGED = 0.35 / _SESSIONS_PER_YEAR, 0.85 / _SESSIONS_PER_YEAR
+_REPORT_EVERY, _REPORT_JUMP = 63, 3.5
+_STREAM_MARKET, _STREAM_SECTOR = 1, 2
+STREAM_OWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    """The log moves of a factor on each day, float64[T] each."""
+
+    day: FloatArray
+    night: FloatArray
+
+
+class Factors:
+    """What all names of one seed move with.
+
+    Attributes:
+        stamps: int64[T], midnight UTC of each session's date.
+        is_half_day: bool[T].
+        level_index: number of the day on which prices are about those of the table of listings.
+        level: float64[T], the volatility all share.
+        market: the moves of the whole market.
+    """
+
+    def __init__(self, seed: int, stamps: IntArray, is_half_day: np.ndarray[tuple[int], np.dtype[np.bool_]],
+                 level_index: int) -> None:  # fmt: skip
+        self.seed = seed
+        self.stamps = stamps
+        self.is_half_day = is_half_day
+        self.level_index = level_index
+        day = np.arange(len(stamps), dtype=np.int64)
+        calm = normals(keys_at(mix(seed, _STREAM_MARKET, 0), day), 0, 1)[:, 0]
+        # Volatility comes in clusters of a month or so.
+        self.level = np.exp(_pulled_sum(0.12 * calm, 1 / 25.0) - 0.09)
+        self.root_level = np.sqrt(self.level)
+        by_day, by_night = shocks(mix(seed, _STREAM_MARKET, 1), 0, len(stamps))
+        self.market = _Moves(_MARKET_DAY * self.level * by_day, _MARKET_NIGHT * self.level * by_night)
+        self.sector = cache(self._sector)
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def _sector(self, name: str) -> _Moves:
+        """Return the moves of a sector beside the market's."""
+        day, night = shocks(mix(self.seed, _STREAM_SECTOR, name_key(name)), 0, len(self))
+        return _Moves(_SECTOR_DAY * self.root_level * day, _SECTOR_NIGHT * self.root_level * night)
+
+
+class DayPath:
+    """The daily bars of one name, as they would be without a split.
+
+    `make` gives any whole pieces of them; whatever is asked first, a day is the same.
+    """
+
+    def __init__(self, factors: Factors, listing: Listing, key: int) -> None:
+        """Take the factors and the stream of random numbers of the name."""
+        self._factors = factors
+        self._listing = listing
+        self._key = key
+        own = f"{listing.twin or listing.symbol}.USD"
+        self._moves_key = mix(factors.seed, name_key(own))
+        pull = _PULL_LEVERAGED if abs(listing.beta) >= 2.0 else _PULL
+        pull = listing.pull / _SESSIONS_PER_YEAR if listing.pull else pull
+        self._power = (1.0 - pull) ** np.arange(1, PIECE + 1)
+        # The walk before each piece.
+        self._walked: list[float] = [0.0]
+
+    def make(self, first: int, last: int) -> TapeBars:
+        """Return the days first <= day < last; `first` is a multiple of `PIECE`, `last` too or the end."""
+        listing, factors = self._listing, self._factors
+        moves, night, spread_of_day = self._moves(first, last)
+        walk = self._walk(first, moves)
+        # From the day before on, for its close.
+        day = np.arange(first - 1, last, dtype=np.int64)
+        trend = listing.drift * (day - factors.level_index) / _SESSIONS_PER_YEAR
+        grid = partial(on_grid, scale=listing.scale, floor=listing.floor)
+        closes = grid(listing.price * np.exp(trend + walk))
+        close, previous = closes[1:], closes[:-1]
+        if first == 0:
+            previous = np.concatenate([close[:1], close[:-1]])
+        open_ = grid(previous * np.exp(night))
+        day = day[1:]
+        keys = keys_at(mix(self._key, STREAM_OWN, 1), day)
+        reach = np.abs(normals(keys, 1, 2)) * (0.6 * spread_of_day)[:, None]
+        high, low = np.maximum(open_, close), np.minimum(open_, close)
+        high = np.maximum(grid(high * (1 + reach[:, 0])), high)
+        low = np.minimum(grid(low * (1 - reach[:, 1])), low)
+
+        noise = normals(keys, 2, 1)[:, 0]
+        surprise = np.abs(moves) / np.maximum(spread_of_day, 1e-9)
+        halved = np.where(factors.is_half_day[first:last], 0.5, 1.0)
+        activity = np.exp(0.28 * noise) * (0.75 + 0.3 * surprise) * halved
+        volume = np.maximum(1.0, np.rint(listing.volume * 1000 * activity))
+        count = np.maximum(1, volume // listing.trade_size).astype(np.int64)
+        wap = typical_price(open_, high, low, close)
+        return TapeBars(factors.stamps[first:last], open_, high, low, close, volume, wap, count)
+
+    def _walk(self, first: int, moves: FloatArray) -> FloatArray:
+        """Return the walk from the day before `first` on: x with x[t] = (1 - pull) x[t - 1] + moves[t]."""
+        begin = first // PIECE
+        known = len(self._walked) - 1
+        if known < begin:
+            before = self._moves(known * PIECE, first)[0].reshape(-1, PIECE) / self._power
+            added = np.cumsum(before, axis=1)[:, -1].tolist()
+            kept = float(self._power[-1])
+            self._walked += list(accumulate(added, lambda walk, add: kept * (walk + add), initial=self._walked[-1]))[1:]
+        whole = -(-len(moves) // PIECE)
+        padded = np.zeros(whole * PIECE)
+        padded[: len(moves)] = moves
+        sums = np.cumsum(padded.reshape(-1, PIECE) / self._power, axis=1)
+        kept, walked = float(self._power[-1]), [self._walked[begin]]
+        for added in sums[:-1, -1].tolist():
+            walked.append(kept * (walked[-1] + added))
+        walk = self._power * (np.array(walked)[:, None] + sums)
+        return np.concatenate([walked[:1], walk.ravel()[: len(moves)]])
+
+    def _moves(self, first: int, last: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return each day's whole log move, its night part, and the volatility of its day part."""
+        listing, factors, span = self._listing, self._factors, slice(first, last)
+        sector = factors.sector(listing.sector)
+        level, root_level = factors.level[span], factors.root_level[span]
+        own_day, own_night = shocks(mix(self._moves_key, STREAM_OWN, 0), first, last)
+        own = listing.own_vol / np.sqrt(_SESSIONS_PER_YEAR) * root_level
+        if listing.stock_type == "COMMON":
+            # Four times a year a company reports, after the close.
+            shift = (first + self._moves_key) % _REPORT_EVERY
+            own_night[-shift % _REPORT_EVERY :: _REPORT_EVERY] *= _REPORT_JUMP
+        day = listing.beta * factors.market.day[span] + listing.sector_beta * sector.day[span]
+        night = listing.beta * factors.market.night[span] + listing.sector_beta * sector.night[span]
+        day += _OWN_DAY * own * own_day
+        night += _OWN_NIGHT * own * own_night
+        if listing.twin:
+            # The same company elsewhere moves along, but for the exchange rate and the last cent.
+            day += 0.003 * shocks(mix(self._key, STREAM_OWN, 2), first, last)[0]
+        variance = (listing.beta * _MARKET_DAY * level) ** 2 + (_OWN_DAY * own) ** 2
+        variance += (listing.sector_beta * _SECTOR_DAY) ** 2 * level
+        return day + night, night, np.sqrt(variance)
+
+
+def shocks(key: int, first: int, last: int) -> tuple[FloatArray, FloatArray]:
+    """Return standard normal shocks of the days first <= day < last and of the nights before them."""
+    drawn = normals(keys_at(key, np.arange(first, last, dtype=np.int64)), 0, 2)
+    return drawn[:, 0], drawn[:, 1]
+
+
+def on_grid(price: FloatArray, *, scale: int, floor: float) -> FloatArray:
+    """Return prices rounded to ticks, `floor` at least."""
+    return np.maximum(np.rint(price * scale), np.rint(floor * scale)) / scale
+
+
+def _pulled_sum(steps: FloatArray, pull: float) -> FloatArray:
+    """Return x with x[t] = (1 - pull) x[t-1] + steps[t]: a walk on a spring."""
+    # The closed form overflows over long spans with a strong spring, so it is taken piece by piece.
+    keep = 1.0 - pull
+    piece = max(1, min(len(steps), int(300.0 / -np.log(keep))))
+    result = np.empty_like(steps)
+    carried = 0.0
+    for begin in range(0, len(steps), piece):
+        part = steps[begin : begin + piece]
+        power = keep ** np.arange(1, len(part) + 1)
+        result[begin : begin + piece] = power * (carried + np.cumsum(part / power))
+        carried = float(result[begin + len(part) - 1])
+    return result

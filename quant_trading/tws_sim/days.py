@@ -1,0 +1,66 @@
+"""The daily bars of one contract, by number; those of the built-in market are made when somebody looks at them."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from quant_trading.tws_sim.aggregate import rows
+from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
+
+__all__ = ["PIECE", "Days", "MadeDays"]
+
+PIECE = 64
+"""Days are made in pieces of this many, counted from the first."""
+
+# Quotes look at yesterday's close, again and again; a piece has four kilobytes.
+_KEPT_PIECES = 2
+
+
+class Days:
+    """Daily bars that are there.
+
+    Attributes:
+        start_ns: int64[T], midnight UTC of each session's date.
+    """
+
+    def __init__(self, bars: TapeBars) -> None:
+        self.start_ns: IntArray = bars.start_ns
+        self._bars = bars
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+    def rows(self, first: int, last: int) -> TapeBars:
+        """Return the days first <= day < last."""
+        return rows(self._bars, slice(first, last))
+
+    def close_on(self, day: int) -> float:
+        """Return the close of one day."""
+        return float(self.rows(day, day + 1).close[0])
+
+    @property
+    def close(self) -> FloatArray:
+        """The close of every day, float64[T]."""
+        return self.rows(0, len(self)).close
+
+
+class MadeDays(Days):
+    """Daily bars that a function makes, whole pieces at a time; a year is made as one stretch and not kept."""
+
+    def __init__(self, start_ns: IntArray, make: Callable[[int, int], TapeBars]) -> None:
+        """Take the stamps of all days and what makes the days first <= day < last, `first` a multiple of `PIECE`."""
+        self.start_ns = start_ns
+        self._make = make
+        self._piece = lru_cache(maxsize=_KEPT_PIECES)(self._make_piece)
+
+    def _make_piece(self, number: int) -> TapeBars:
+        return self._make(number * PIECE, min((number + 1) * PIECE, len(self)))
+
+    def rows(self, first: int, last: int) -> TapeBars:
+        """Return the days first <= day < last."""
+        first, last = max(0, first), min(last, len(self))
+        begin = first // PIECE
+        if last <= (begin + 1) * PIECE:
+            return rows(self._piece(begin), slice(first - begin * PIECE, max(first, last) - begin * PIECE))
+        end = min(-(-last // PIECE) * PIECE, len(self))
+        made = self._make(begin * PIECE, end)
+        return rows(made, slice(first - begin * PIECE, last - begin * PIECE))
