@@ -185,7 +185,7 @@ class BacktestResult:
             ("Sortino", _ratio(m.sortino)),
             ("max drawdown", _percent(m.max_drawdown)),
             ("volatility", f"{_percent(m.annual_volatility)} a year"),
-            ("turnover", f"{_ratio(m.annual_turnover)} x equity a year, {m.trades:,} orders"),
+            ("turnover", f"{_ratio(m.annual_turnover)} x equity a year, {m.orders:,} orders"),
             ("costs", f"{m.total_cost:,.2f} = {_percent(m.total_cost / how.initial_capital)} of the initial capital"),
             ("final equity", f"{book.equity[-1]:,.2f} from {how.initial_capital:,.2f}"),
         ]

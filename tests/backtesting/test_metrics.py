@@ -34,8 +34,8 @@ def test_by_hand():
     assert cagr(curve) == pytest.approx(1.1**84 - 1)  # 252 / 3 sessions
     assert max_drawdown(curve) == pytest.approx(-0.1)  # from the initial capital: a loss on day one counts
     assert calmar_ratio(0.2, -0.1) == pytest.approx(2.0)
-    figures = measure(curve, total_turnover=1.5, total_cost=3.0, trades=4)
-    assert (figures.sessions, figures.trades, figures.total_cost) == (3, 4, 3.0)
+    figures = measure(curve, total_turnover=1.5, total_cost=3.0, orders=4)
+    assert (figures.sessions, figures.orders, figures.total_cost) == (3, 4, 3.0)
     assert figures.annual_turnover == pytest.approx(126.0)
 
 

@@ -148,7 +148,7 @@ def test_dropped_orders_are_told():
 def test_orders_add_up_to_the_holdings():
     result = run_backtest(random_panel(9, 50, 4), Reversal(1), Limits(), BacktestSettings())
     orders = result.orders()
-    assert len(orders) == result.metrics.trades
+    assert len(orders) == result.metrics.orders
     held = dict.fromkeys(result.symbols, 0.0)
     for order in orders:
         held[order.symbol] += order.change

@@ -1,0 +1,118 @@
+"""The figures of the closed trades of a run."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from quant_trading.domain.bars import FloatArray, IntArray
+
+__all__ = ["TradeFigures", "TradeSample", "trade_figures"]
+
+_NAN = float("nan")
+
+# A deviation this much smaller than its mean is the rounding of equal trades, not a spread.
+_NOISE = 1e-12
+
+_sum = np.add.reduce
+
+
+@dataclass(frozen=True, slots=True)
+class TradeSample:
+    """The closed trades of a run in the order they were closed.
+
+    Attributes:
+        pnl: float64[K], money, after costs.
+        bars_held: number[K], bars from entry to exit.
+        returns: float64[K], pnl over the value at entry; None when not known.
+        sides: number[K], above 0 for a long trade, below 0 for a short one; None when not known.
+    """
+
+    pnl: FloatArray
+    bars_held: FloatArray | IntArray
+    returns: FloatArray | None = None
+    sides: FloatArray | IntArray | None = None
+
+
+class TradeFigures(NamedTuple):
+    """What the closed trades say; docs/metrics.md has the formulas.
+
+    Attributes:
+        average, average_win, average_loss, best, worst: money; losses are negative.
+        hit_rate, average_return, kelly: fractions.
+        payoff: average win over average loss; expectancy: average trade over average loss.
+        bars_held: mean.
+    """
+
+    trades: int = 0
+    long_trades: int = 0
+    short_trades: int = 0
+    hit_rate: float = _NAN
+    profit_factor: float = _NAN
+    average: float = _NAN
+    average_return: float = _NAN
+    average_win: float = _NAN
+    average_loss: float = _NAN
+    payoff: float = _NAN
+    expectancy: float = _NAN
+    best: float = _NAN
+    worst: float = _NAN
+    losing_streak: int = 0
+    bars_held: float = _NAN
+    sqn: float = _NAN
+    kelly: float = _NAN
+
+
+def trade_figures(sample: TradeSample) -> TradeFigures:
+    """Return the figures of the closed trades; no trade has none.
+
+    Raises:
+        ValueError: when the arrays differ in length.
+    """
+    pnl = sample.pnl
+    n = len(pnl)
+    for name in ("bars_held", "returns", "sides"):
+        column = getattr(sample, name)
+        if column is not None and len(column) != n:
+            raise ValueError(f"{name} has {len(column)} entries, pnl {n}; give one for each trade")
+    if n == 0:
+        return TradeFigures()
+    loses = pnl < 0.0
+    losers = int(np.count_nonzero(loses))
+    wins = pnl > 0.0
+    winners = int(np.count_nonzero(wins))
+    total = float(_sum(pnl))
+    lost = -float(pnl.dot(loses.astype(np.float64)))
+    won = float(pnl.dot(wins.astype(np.float64)))
+    mean = total / n
+    squares = float(pnl.dot(pnl)) - total * mean
+    if squares < 1e-6 * total * mean:  # the difference above has lost its digits: nearly equal trades
+        centred = pnl - mean
+        squares = float(centred.dot(centred))
+    deviation = math.sqrt(squares / (n - 1)) if n > 1 else _NAN
+    average_win = won / winners if winners else _NAN
+    average_loss = -lost / losers if losers else _NAN
+    hit_rate = winners / n
+    payoff = average_win / -average_loss
+    longs = int(np.count_nonzero(sample.sides > 0)) if sample.sides is not None else 0
+    return TradeFigures(
+        trades=n, long_trades=longs, short_trades=n - longs if sample.sides is not None else 0, hit_rate=hit_rate,
+        profit_factor=won / lost if losers else _NAN, average=mean,
+        average_return=float(_sum(sample.returns)) / n if sample.returns is not None else _NAN,
+        average_win=average_win, average_loss=average_loss, payoff=payoff, expectancy=mean / -average_loss,
+        best=float(np.maximum.reduce(pnl)), worst=float(np.minimum.reduce(pnl)), losing_streak=_longest_run(loses),
+        bars_held=float(_sum(sample.bars_held)) / n,
+        sqn=math.sqrt(n) * mean / deviation if deviation > _NOISE * abs(mean) else _NAN,
+        kelly=hit_rate - (1.0 - hit_rate) / payoff,
+    )  # fmt: skip
+
+
+def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
+    """Return the most flags in a row that are set; bool[K]."""
+    stops = (~flags).nonzero()[0]
+    if not len(stops):
+        return len(flags)
+    inner = int(np.maximum.reduce(stops[1:] - stops[:-1])) - 1 if len(stops) > 1 else 0
+    return max(int(stops[0]), inner, len(flags) - 1 - int(stops[-1]))
