@@ -50,6 +50,11 @@ class Announcer:
                 send_open_order(session, order)
             send_status(session, order)
 
+    def on_acknowledged(self, order: Order) -> None:
+        """Let the client read its acknowledgement while the order is worked."""
+        for session in self._audience(order.client_id, order.order_id):
+            session.push()
+
     def on_execution(self, order: Order, execution: Execution) -> None:
         """Tell of a fill: execution, order, commission, in the captured order; then everybody of the position."""
         sessions = self._of_execution(execution)

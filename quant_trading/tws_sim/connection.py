@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from quant_trading.tws_sim.errors import RequestRefused, error_text
-from quant_trading.tws_sim.fields import FieldError, Layout, Message, decode, encode, encode_body
+from quant_trading.tws_sim.fields import FieldError, Layout, Message, Values, decode, encode, encode_body
 from quant_trading.tws_sim.protobuf_requests import decode_request
 from quant_trading.tws_sim.protobuf_responses import encode_response
 from quant_trading.tws_sim.requests import REQUESTS
@@ -90,6 +90,7 @@ class Session:
         close_reason: why the session ended, empty while it lives or when the client left.
         on_output: called when bytes are waiting, also when something happened later than the request;
             the driver then takes `data_to_send()` and looks at `is_closed`.
+        on_push: called when the client should have what waits now, though more may follow at once.
     """
 
     def __init__(self, host: SessionHost) -> None:
@@ -101,6 +102,7 @@ class Session:
         self.version = 0
         self.close_reason = ""
         self.on_output: Callable[[], None] | None = None
+        self.on_push: Callable[[], None] | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -136,7 +138,11 @@ class Session:
 
     def send(self, name: str, **values: Any) -> None:
         """Send one message by its name; silently dropped unless the session is ready."""
-        if not self.is_ready:
+        self.send_values(name, values)
+
+    def send_values(self, name: str, values: Values) -> None:
+        """Do the same for values that are a dictionary already; it is not changed."""
+        if self._state is not _State.READY:
             return
         self._write(self._frame_of(name, values))
         follow_up = FOLLOW_UPS.get(name)
@@ -147,6 +153,11 @@ class Session:
         """Send text frames that are encoded already; ticks come by the hundred thousand. Dropped unless ready."""
         if self.is_ready:
             self._write(frames)
+
+    def push(self) -> None:
+        """Let what waits go out now; a driver may do it or leave it."""
+        if self.on_push is not None:
+            self.on_push()
 
     def send_error(self, req_id: int, code: int, **parts: object) -> None:
         """Send an error or a status message; `req_id` -1 belongs to no request."""

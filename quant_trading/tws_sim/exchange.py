@@ -37,6 +37,9 @@ class OrderListener(Protocol):
     def on_status(self, order: Order) -> None:
         """The order has a new state (or is acknowledged again in the same one)."""
 
+    def on_acknowledged(self, order: Order) -> None:
+        """All is said about the new order; it is worked from now on."""
+
     def on_execution(self, order: Order, execution: Execution) -> None:
         """The order was filled: books and state are already as they are after it."""
 
@@ -136,6 +139,8 @@ class Exchange:
             if order.terms.outside_rth and not heeds_outside_rth(order):
                 self._listener.on_notice(order, 2109)
             self._locate(order)
+        if orders:
+            self._listener.on_acknowledged(orders[-1])
         for order in orders:
             if order.is_working:
                 self._matcher.start(order)

@@ -80,7 +80,8 @@ class FaultySession:
 
     Attributes:
         number: of the connection, from 1.
-        on_output: as of a `Session`: called when bytes are waiting or the end has come.
+        on_output, on_push: as of a `Session`: called when bytes are waiting or the end has come, and when they
+            should go out now.
         subscribed: streams the client has asked for: name of the request and symbol, by request id.
         dead: those of them that TWS has lost.
     """
@@ -89,6 +90,7 @@ class FaultySession:
         self.number = number
         self.inner = inner
         self.on_output: Callable[[], None] | None = None
+        self.on_push: Callable[[], None] | None = None
         self.subscribed: dict[int, tuple[str, str]] = {}
         self.dead: set[int] = set()
         self._gateway = gateway
@@ -107,6 +109,7 @@ class FaultySession:
         self._is_mute = False
         self._is_half_open = False
         inner.on_output = lambda: gateway.touched(self)
+        inner.on_push = self._push
 
     # What a carrier sees
 
@@ -291,6 +294,12 @@ class FaultySession:
         timeline.call_at(timeline.now_ns + round(seconds * _SECOND_NS), action)
 
     # Answers
+
+    def _push(self) -> None:
+        """Pass on early what waits, where nothing wants to see the answers to a request together."""
+        if self.on_push is not None and not self._gateway.is_watching:
+            self.collect()
+            self.on_push()
 
     def collect(self) -> None:
         """Take what the session behind has said since the last time and send it on its way."""

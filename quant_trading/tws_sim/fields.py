@@ -25,6 +25,9 @@ UNSET_DOUBLE = "1.7976931348623157E308"
 _UNSET_INTEGER = 2147483647
 _FOREVER = 1 << 30
 _NO_NAME = ""
+# Longer runs are cut, so that one field that differs does not cost the memory of all the others.
+_LONGEST_RUN = 16
+_LONG_MESSAGE = 60
 _FLAGS = ("0", "", "1")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
@@ -130,19 +133,93 @@ class Layout:
         return plan
 
 
-@dataclass(frozen=True, slots=True)
 class _Run:
-    """Fields in a row, taken at one go: `skipped` fixed texts to read over, then the fields.
+    """Fields in a row, taken at one go.
 
-    Attributes:
-        writes: (name, writer, text of an absent value) of everything, fixed texts under a name nothing has.
-        names, readers: of the fields.
+    One client's orders differ in a few fields out of a hundred, so a run remembers what it has read last. The
+    memory is one tuple, put in place at once: threads that share a layout cannot see half of it.
     """
 
-    skipped: int
-    writes: tuple[tuple[str, "Callable[[Any], str]", str], ...]
-    names: tuple[str, ...]
-    readers: tuple["Callable[[str], Any]", ...]
+    __slots__ = ("_known", "_names", "_readers", "_size", "_skipped", "_writes")
+
+    def __init__(self, items: "list[Field | Fixed]") -> None:
+        """Take fields, after fixed texts if there are any."""
+        fields = [item for item in items if isinstance(item, Field)]
+        self._size, self._skipped = len(items), len(items) - len(fields)
+        self._names = tuple(field.name for field in fields)
+        self._readers = tuple(_READERS[field.kind] for field in fields)
+        self._writes = tuple(_write_of(item) for item in items)
+        self._known: tuple[tuple[str, ...], dict[str, Any]] = ((), {})
+
+    def write(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the texts of the fields."""
+        get = values.get
+        return [absent if (value := get(name)) is None else writer(value) for name, writer, absent in self._writes]
+
+    def read(self, texts: tuple[str, ...], at: int, values: Values) -> int:
+        """Read `texts[at:]` into `values`; return where the next field stands.
+
+        Raises:
+            ValueError: something is missing or not of its kind.
+        """
+        end = at + self._size
+        mine = texts[at + self._skipped : end]
+        known, found = self._known
+        if mine != known:
+            if len(mine) < len(self._readers):
+                raise ValueError(end)
+            read = [reader(text) for reader, text in zip(self._readers, mine, strict=True)]
+            found = dict(zip(self._names, read, strict=True))
+            self._known = (mine, found)
+        values.update(found)
+        return end
+
+
+def _write_of(item: Field | Fixed) -> tuple[str, Callable[[Any], str], str]:
+    """Return name, writer and text when absent; a fixed text is always absent, under a name nothing has."""
+    if isinstance(item, Fixed):
+        return _NO_NAME, str, item.text
+    return item.name, _WRITERS[item.kind], _absent(item)
+
+
+class _Sparse:
+    """A long message of which a few fields are set: written by filling in a form.
+
+    The form is the message without its repeated and optional parts; with one of them it does not fit.
+    """
+
+    __slots__ = ("_form", "_optional", "_places", "_repeated")
+
+    def __init__(self, items: tuple[Item, ...]) -> None:
+        """Take the items of one version, none of them a `Rest`."""
+        self._form: list[str] = []
+        self._places: dict[str, list[tuple[int, Callable[[Any], str]]]] = {}
+        self._repeated = [item.name for item in items if isinstance(item, Many)]
+        self._optional = [item.test for item in items if isinstance(item, When)]
+        for item in items:
+            if isinstance(item, Field | Fixed):
+                name, writer, absent = _write_of(item)
+                self._places.setdefault(name, []).append((len(self._form), writer))
+                self._form.append(absent)
+            elif isinstance(item, Many):
+                self._form.append("0")
+        self._places.pop(_NO_NAME, None)
+
+    def write(self, values: Mapping[str, Any]) -> list[str] | None:
+        """Return the texts, None when the message has parts the form has not."""
+        for name in self._repeated:
+            if values.get(name):
+                return None
+        for test in self._optional:
+            if test(values):
+                return None
+        texts = self._form.copy()
+        place_of = self._places.get
+        for name, value in values.items():
+            if value is not None:
+                for at, writer in place_of(name, ()):
+                    texts[at] = writer(value)
+        return texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +247,13 @@ class _Plan:
 
     items: tuple[Item, ...]
     steps: tuple[_Step, ...]
+    sparse: _Sparse | None
 
 
 def _make_plan(items: tuple[Item, ...], version: int) -> _Plan:
     kept = _items_of(items, version)
-    return _Plan(kept, _steps_of(kept))
+    is_long = len(kept) >= _LONG_MESSAGE and not any(isinstance(item, Rest) for item in kept)
+    return _Plan(kept, _steps_of(kept), _Sparse(kept) if is_long else None)
 
 
 def _steps_of(items: tuple[Item, ...]) -> tuple[_Step, ...]:
@@ -182,32 +261,19 @@ def _steps_of(items: tuple[Item, ...]) -> tuple[_Step, ...]:
     run: list[Field | Fixed] = []
     for item in items:
         if isinstance(item, Field | Fixed):
-            if isinstance(item, Fixed) and run and isinstance(run[-1], Field):
-                steps.append(_run_of(run))
+            if run and (len(run) == _LONGEST_RUN or (isinstance(item, Fixed) and isinstance(run[-1], Field))):
+                steps.append(_Run(run))
                 run = []
             run.append(item)
             continue
         if run:
-            steps.append(_run_of(run))
+            steps.append(_Run(run))
             run = []
         if isinstance(item, Many):
             steps.append(_Rows(item.name, _steps_of(item.items)))
         else:
             steps.append(_Choice(item.test, _steps_of(item.items)) if isinstance(item, When) else item)
-    return (*steps, _run_of(run)) if run else tuple(steps)
-
-
-def _run_of(items: "list[Field | Fixed]") -> _Run:
-    fields = [item for item in items if isinstance(item, Field)]
-    return _Run(
-        skipped=len(items) - len(fields),
-        writes=tuple(
-            (item.name, _WRITERS[item.kind], _absent(item)) if isinstance(item, Field) else (_NO_NAME, str, item.text)
-            for item in items
-        ),
-        names=tuple(field.name for field in fields),
-        readers=tuple(_READERS[field.kind] for field in fields),
-    )
+    return (*steps, _Run(run)) if run else tuple(steps)
 
 
 def _items_of(items: tuple[Item, ...], version: int) -> tuple[Item, ...]:
@@ -253,7 +319,9 @@ def encode(layout: Layout, values: Mapping[str, Any], version: int) -> list[str]
     Raises:
         FieldError: when a value does not fit its kind, which is a mistake of ours.
     """
-    return [str(layout.id), *encode_body(layout, values, version)]
+    texts = [str(layout.id)]
+    _write(layout, values, version, texts)
+    return texts
 
 
 def encode_body(layout: Layout, values: Mapping[str, Any], version: int) -> list[str]:
@@ -262,22 +330,30 @@ def encode_body(layout: Layout, values: Mapping[str, Any], version: int) -> list
     Raises:
         FieldError: when a value does not fit its kind.
     """
-    plan = layout.plan(version)
     texts: list[str] = []
+    _write(layout, values, version, texts)
+    return texts
+
+
+def _write(layout: Layout, values: Mapping[str, Any], version: int, texts: list[str]) -> None:
+    plan, begun = layout.plan(version), len(texts)
     try:
-        _write_steps(plan.steps, values, texts)
+        found = None if plan.sparse is None else plan.sparse.write(values)
+        if found is not None:
+            texts += found
+        else:
+            _write_steps(plan.steps, values, texts)
     except (TypeError, ValueError):
-        texts.clear()
+        del texts[begun:]
         # Once more, slowly: this way knows the name of the field.
         _encode_items(layout.name, plan.items, values, texts)
-    return texts
 
 
 def _write_steps(steps: tuple[_Step, ...], values: Mapping[str, Any], texts: list[str]) -> None:
     get = values.get
     for step in steps:
         if isinstance(step, _Run):
-            texts += [absent if (value := get(name)) is None else writer(value) for name, writer, absent in step.writes]
+            texts += step.write(values)
         elif isinstance(step, _Rows):
             rows = get(step.name) or ()
             texts.append(str(len(rows)))
@@ -341,18 +417,7 @@ def _read_steps(steps: tuple[_Step, ...], texts: tuple[str, ...], at: int, value
     """
     for step in steps:
         if isinstance(step, _Run):
-            at += step.skipped
-            end = at + len(step.names)
-            if end > len(texts):
-                raise ValueError(end)
-            values.update(
-                zip(
-                    step.names,
-                    [read(text) for read, text in zip(step.readers, texts[at:end], strict=True)],
-                    strict=True,
-                )
-            )
-            at = end
+            at = step.read(texts, at, values)
         elif isinstance(step, _Rows):
             count = (_read_integer(texts[at]) or 0) if at < len(texts) else -1
             at += 1
@@ -466,7 +531,7 @@ def format_number(value: Decimal | float | int) -> str:
     elif isinstance(value, float) and abs(value) < 1e15:
         # The usual case, and much cheaper than a detour through Decimal: thousands of bars are written so.
         text = repr(value)
-        if "e" not in text and value:
+        if "e" not in text and text != "-0.0":
             return text.removesuffix(".0")
     number = value if isinstance(value, Decimal) else Decimal(repr(value))
     if not number.is_finite():

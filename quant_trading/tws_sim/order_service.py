@@ -113,13 +113,25 @@ class OrderService:
         terms = read_terms(request, self._config.accounts, self._config.tif_preset)
         if terms.good_till_ns is not None and terms.good_till_ns <= self._timeline.now_ns:
             raise RequestRefused(321, tag="placeOrder", cause="goodTillDate is in the past")
-        found = self._book.find_one(query_of(request))
-        contract = self._book.by_id(found.con_id) or found
+        contract = self._contract_of(request)
         check_terms(terms, contract)
         for condition in terms.conditions:
             if condition.is_price and self._book.by_id(condition.con_id) is None:
                 raise RequestRefused(321, tag="placeOrder", cause=f"Invalid condition: no contract {condition.con_id}")
         return terms, contract
+
+    def _contract_of(self, request: Message) -> Contract:
+        """Return the contract the request means, as the book has it."""
+        known = self._book.by_id(request.integer("conId"))
+        if (
+            known is not None
+            and known.sec_type == request.text("secType")
+            and known.exchange == request.text("exchange")
+        ):
+            # Nearly always: a client that has looked the contract up sends it back as it came.
+            return known
+        found = self._book.find_one(query_of(request))
+        return self._book.by_id(found.con_id) or found
 
     def _register(self, order: Order) -> None:
         order.perm_id = self._next_perm_id

@@ -217,5 +217,5 @@ def _echo(values: Values) -> Values:
     return {
         name: value
         for name, value in values.items()
-        if not (value is None or value is False or value == "" or value == []) and name not in _OWN_FIELDS
+        if (value or (value == 0 and value is not False)) and name not in _OWN_FIELDS
     }

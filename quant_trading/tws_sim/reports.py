@@ -59,8 +59,10 @@ def send_open_order(session: Session, order: Order, **extra: object) -> None:
     """Send the order as it stands; `extra` holds the margins of a what-if answer."""
     values = _order_values(order)
     if order.status is Status.FILLED:
-        values |= {"commission": order.commission, "commissionCurrency": order.contract.currency}
-    session.send("openOrder", **(values | extra))
+        values["commission"] = order.commission
+        values["commissionCurrency"] = order.contract.currency
+    values.update(extra)
+    session.send_values("openOrder", values)
 
 
 def send_preview(session: Session, order: Order, preview: Preview) -> None:

@@ -10,6 +10,7 @@ class ServedSession(Protocol):
     """One client's end of a carrier: bytes in, bytes out."""
 
     on_output: Callable[[], None] | None
+    on_push: Callable[[], None] | None
 
     @property
     def is_closed(self) -> bool:

@@ -27,6 +27,8 @@ _LONGEST_SLEEP = 3600.0
 # Long enough for a client to take what has arrived, too short for anybody to notice.
 _HOLD_SECONDS = 0.02
 _RETRY_SECONDS = 0.2
+# How long after a fill the account's values follow: fills within this time share one round of some forty messages.
+_CALM_SECONDS = 0.005
 
 
 class _Connection(asyncio.Protocol):
@@ -37,6 +39,7 @@ class _Connection(asyncio.Protocol):
         self._session: ServedSession | None = None
         self._transport: asyncio.Transport | None = None
         self._is_flush_planned = False
+        self._is_receiving = False
         self._bursts = Bursts()
         self._held = b""
         self._release: asyncio.TimerHandle | None = None
@@ -54,13 +57,20 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         self._session.on_output = self._plan_flush
+        self._session.on_push = self._push
         self._server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._session is None:
             return
-        self._server.catch_up()
-        self._session.receive(data)
+        self._is_receiving = True
+        try:
+            self._server.catch_up()
+            self._session.receive(data)
+        finally:
+            self._is_receiving = False
+        if self._is_flush_planned:
+            self._flush()
         self._server.schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -78,10 +88,16 @@ class _Connection(asyncio.Protocol):
         self._flush()
 
     def _plan_flush(self) -> None:
-        # One write for everything this turn of the loop produces: a fill is some fifty messages.
+        # One write for everything this turn of the loop produces; the answers to a request follow it at once.
         if not self._is_flush_planned and self._transport is not None:
             self._is_flush_planned = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            if not self._is_receiving:
+                asyncio.get_running_loop().call_soon(self._flush)
+
+    def _push(self) -> None:
+        """Write what waits already: the client reads it while the rest is still being worked out."""
+        if self._is_receiving and not self._server.is_wire_disturbed:
+            self._flush()
 
     def _flush(self) -> None:
         self._is_flush_planned = False
@@ -142,7 +158,7 @@ class TwsServer:
         self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self._clock.start(loop.time)
-        self.simulator.defer = lambda work: loop.call_soon(work)
+        self.simulator.defer = lambda work: loop.call_later(_CALM_SECONDS, work)
         if isinstance(self.served, Gateway):
             self.served.on_leap = self._clock.leap
             self.served.on_listening = self._change_listening

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from quant_trading.tws_sim.account_service import AccountService
 from quant_trading.tws_sim.accounts import Ledger
@@ -40,6 +41,8 @@ Observer = Callable[[str], None]
 _FARMS = ((2104, "usfarm"), (2106, "ushmds"), (2158, "secdefnj"))
 
 _MESSAGES_PER_SECOND = 50
+# Any other request hears of the account's new values first; between orders they wait, so that fills share them.
+_BESIDE_VALUES = frozenset({"placeOrder", "cancelOrder"})
 _SECOND_NS = 1_000_000_000
 
 
@@ -56,6 +59,13 @@ class Parts:
     accounts: AccountService
 
 
+class Deferred(Protocol):
+    """Work that a driver does later."""
+
+    def cancel(self) -> None:
+        """Do not do it."""
+
+
 class Simulator:
     """The one market that all sessions share.
 
@@ -66,7 +76,7 @@ class Simulator:
         pacing: counts, and when strict enforces, what TWS limits.
         parts: what it is made of.
         observer: told in one line what happens; None keeps quiet.
-        defer: how a driver runs something after it has written what waits; None lets it run at once.
+        defer: how a driver runs something a moment after it has written what waits; None lets it run at once.
     """
 
     def __init__(self, tape: Tape, config: SimConfig, start_ns: int) -> None:
@@ -97,7 +107,8 @@ class Simulator:
         self.pacing = Pacing(config.pacing, lambda: self._timeline.now_ns, config.market_data_lines)
         self.parts = Parts(tape, self._timeline, self._book, self._hub, self._exchange, self._orders, self._accounts)
         self.observer: Observer | None = None
-        self.defer: Callable[[Callable[[], None]], object] | None = None
+        self.defer: Callable[[Callable[[], None]], Deferred] | None = None
+        self._deferred: Deferred | None = None
         self._due_afterwards: dict[Callable[[], None], None] = {}
         self._open_positions()
 
@@ -132,17 +143,20 @@ class Simulator:
 
     def settle(self) -> None:
         """Do what was put off until the answers were written; nothing when nothing was."""
+        if self._deferred is not None:
+            self._deferred.cancel()
+            self._deferred = None
         due, self._due_afterwards = self._due_afterwards, {}
         for work in due:
             work()
 
     def _afterwards(self, work: Callable[[], None]) -> None:
-        """Run `work` once, after what is already said has gone out, and before the next request is read."""
+        """Run `work` once, after what is already said has gone out, and before anything but an order is served."""
         if self.defer is None:
             work()
             return
         if not self._due_afterwards:
-            self.defer(self.settle)
+            self._deferred = self.defer(self.settle)
         self._due_afterwards[work] = None
 
     def next_event_ns(self) -> int | None:
@@ -221,7 +235,8 @@ class Simulator:
         Raises:
             RequestRefused: when the answer is an error.
         """
-        self.settle()
+        if request.name not in _BESIDE_VALUES:
+            self.settle()
         self.pacing.admit(session, request)
         if session.is_closed:
             return

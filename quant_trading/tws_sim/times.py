@@ -48,7 +48,12 @@ def _day_of_hour(hour: int) -> date:
 
 def exchange_time(ns: int) -> str:
     """Return `20261119 10:00:00 US/Eastern`, the form of executions and completed orders (captured)."""
-    return f"{_local(ns):%Y%m%d %H:%M:%S} {ZONE_NAME}"
+    return _time_of_second(ns // _SECOND_NS)
+
+
+@lru_cache(maxsize=64)
+def _time_of_second(second: int) -> str:
+    return f"{_local(second * _SECOND_NS):%Y%m%d %H:%M:%S} {ZONE_NAME}"
 
 
 def exchange_clock(ns: int) -> str:
