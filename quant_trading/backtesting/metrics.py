@@ -77,7 +77,7 @@ class Exposure:
     net: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: see `_metrics_of`
 class Metrics:
     """What one run amounts to; fractions, 0.1 = 10 %; losses and drawdowns are negative.
 
@@ -195,8 +195,7 @@ class Metrics:
 
     def to_json(self) -> dict[str, float | int | str | None]:
         """Return the figures by field name; None stands for what is not defined, since JSON has no NaN."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {name: None if value != value else value for name, value in values.items()}
+        return {name: None if value != value else value for name, value in vars(self).items()}
 
 
 def measure(
@@ -250,7 +249,7 @@ def measure(
     paid = costs or _NO_COSTS
     net = float(curve[-1] - curve[0])
     all_costs = total_cost + (costs.slippage + costs.borrow if costs is not None else 0.0)
-    return Metrics(
+    return _metrics_of(
         sessions=sessions, total_return=growth - 1.0, cagr=yearly_growth,
         cagr_calendar=_yearly(growth, 1.0 / span) if span > 0.0 else _NAN,
         annual_mean_return=session.mean * SESSIONS_PER_YEAR, annual_volatility=ratios.volatility,
@@ -279,6 +278,17 @@ def measure(
         down_capture=versus.down_capture, risk_free=risk_free, periods_per_year=ratios.yearly,
         sharpe_basis=basis.value,
     )  # fmt: skip
+
+
+def _metrics_of(**figures: float | int | str | None) -> Metrics:
+    """Return the metrics of these names.
+
+    Seventy-five assignments through the frozen `__init__` take as long as the statistics of a year of sessions, so
+    the dictionary is handed over whole; a test holds its names against the fields.
+    """
+    made = object.__new__(Metrics)
+    vars(made).update(figures)
+    return made
 
 
 def _check_lengths(
@@ -385,12 +395,12 @@ def _shape(centred: FloatArray, squares: float) -> tuple[float, float]:
 def _stability(curve: FloatArray) -> float:
     """Return R squared of a line through the logarithm of the equity after each session."""
     n = len(curve) - 1
-    if n < 2 or not float(np.minimum.reduce(curve)) > 0.0:
+    if n < 2 or not curve[curve.argmin()] > 0.0:
         return _NAN
     path = np.log(curve[1:])
     path -= float(_sum(path)) / n
     # With the path centred, the places need not be: their mean drops out of the product.
-    shared = float(path.dot(np.arange(n, dtype=np.float64)))
+    shared = float(path.dot(np.arange(float(n))))
     spread = float(path.dot(path))
     return shared * shared / (spread * (n * (n * n - 1.0) / 12.0)) if spread > _NOISE * _NOISE * n else _NAN
 
@@ -484,8 +494,8 @@ def _benchmark_figures(returns: FloatArray, benchmark: FloatArray, session: _Ses
         correlation=shared / math.sqrt(squares * session.squares) if strategy_moves else _NAN,
         tracking_error=error * scale,
         information_ratio=gain / error * scale if error > _NOISE * abs(gain) else _NAN,
-        up_capture=_capture(returns[up], benchmark[up]),
-        down_capture=_capture(returns[down], benchmark[down]),
+        up_capture=_capture(returns.compress(up), benchmark.compress(up)),
+        down_capture=_capture(returns.compress(down), benchmark.compress(down)),
     )
 
 
@@ -515,7 +525,7 @@ def _yearly(growth: float, power: float) -> float:
 def returns_of(curve: FloatArray) -> FloatArray:
     """Return curve[i + 1] / curve[i] - 1; 0 from a point that is 0 or below, where nothing can be earned."""
     start, end = curve[:-1], curve[1:]
-    if len(start) and float(np.minimum.reduce(start)) > 0.0:
+    if len(start) and start[start.argmin()] > 0.0:
         returns: FloatArray = end / start
         returns -= 1.0
         return returns

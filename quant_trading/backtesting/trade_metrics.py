@@ -73,8 +73,7 @@ def trade_figures(sample: TradeSample) -> TradeFigures:
     """
     pnl = sample.pnl
     n = len(pnl)
-    for name in ("bars_held", "returns", "sides"):
-        column = getattr(sample, name)
+    for name, column in (("bars_held", sample.bars_held), ("returns", sample.returns), ("sides", sample.sides)):
         if column is not None and len(column) != n:
             raise ValueError(f"{name} has {len(column)} entries, pnl {n}; give one for each trade")
     if n == 0:
@@ -95,18 +94,22 @@ def trade_figures(sample: TradeSample) -> TradeFigures:
     average_win = won / winners if winners else _NAN
     average_loss = -lost / losers if losers else _NAN
     hit_rate = winners / n
-    payoff = average_win / -average_loss
+    payoff = _over(average_win, -average_loss)
     longs = int(np.count_nonzero(sample.sides > 0)) if sample.sides is not None else 0
     return TradeFigures(
         trades=n, long_trades=longs, short_trades=n - longs if sample.sides is not None else 0, hit_rate=hit_rate,
-        profit_factor=won / lost if losers else _NAN, average=mean,
+        profit_factor=_over(won, lost), average=mean,
         average_return=float(_sum(sample.returns)) / n if sample.returns is not None else _NAN,
-        average_win=average_win, average_loss=average_loss, payoff=payoff, expectancy=mean / -average_loss,
-        best=float(np.maximum.reduce(pnl)), worst=float(np.minimum.reduce(pnl)), losing_streak=_longest_run(loses),
+        average_win=average_win, average_loss=average_loss, payoff=payoff, expectancy=_over(mean, -average_loss),
+        best=float(pnl[pnl.argmax()]), worst=float(pnl[pnl.argmin()]), losing_streak=_longest_run(loses),
         bars_held=float(_sum(sample.bars_held)) / n,
         sqn=math.sqrt(n) * mean / deviation if deviation > _NOISE * abs(mean) else _NAN,
-        kelly=hit_rate - (1.0 - hit_rate) / payoff,
+        kelly=hit_rate - _over(1.0 - hit_rate, payoff),
     )  # fmt: skip
+
+
+def _over(above: float, below: float) -> float:
+    return above / below if below > 0.0 else _NAN
 
 
 def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
