@@ -222,6 +222,10 @@ class Exchange:
             if parent.filled <= 0:
                 self.expire(child, "")
                 continue
+            if parent.filled <= child.filled:
+                # It has been filled before its time (a fault): there is nothing left for it to protect.
+                self.expire(child, "")
+                continue
             child.quantity = min(child.quantity, parent.filled)
             if child.is_working:
                 self.resume(child)
@@ -335,10 +339,12 @@ class Exchange:
                 self.expire(other, "")
                 continue
             left = (other.remaining * order.remaining / remaining_before).to_integral_value(ROUND_DOWN)
-            other.quantity = other.filled + left
             if left <= 0:
+                # It keeps what it had left: nothing remains of an order that is filled, and of no other.
                 self.expire(other, "")
-            elif other.is_working:
+                continue
+            other.quantity = other.filled + left
+            if other.is_working:
                 self._listener.on_status(other)
         if is_last:
             self._groups.pop((order.terms.account, order.oca_group), None)

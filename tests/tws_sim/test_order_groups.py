@@ -146,6 +146,35 @@ def test_a_partial_fill_cancels_or_reduces_the_group(oca_type: int, left: int | 
         assert only([m for m in answer if m.values.get("orderId") == 2], "openOrder").number("totalQuantity") == left
 
 
+@pytest.mark.parametrize(("filled_before", "wanted"), [(0, 1), (40, 41)])
+def test_a_member_reduced_to_nothing_is_cancelled_with_what_it_had_left(filled_before: int, wanted: int) -> None:
+    simulator, client = market()
+    client.order(1, totalQuantity=D(100), lmtPrice="9.50", ocaGroup="g", ocaType=3)
+    client.order(2, "SELL", symbol="BOLT", totalQuantity=D(wanted), lmtPrice="52.00", ocaGroup="g", ocaType=3)
+    big, small = simulator.orders
+    if filled_before:
+        # 100 x 1 / 41 rounds down to 2: the big one shrinks, and takes the last share of the small one with it.
+        simulator.parts.exchange.fill_now(small, D(filled_before))
+    client.read()
+    simulator.parts.exchange.fill_now(big, D(1))
+
+    answer = [m for m in client.read() if m.values.get("orderId", m.values.get("reqId")) == 2]
+    # One share of many fills: less than one whole share would be left of the other's single one.
+    assert names(answer) == GONE
+    status = only(answer, "orderStatus")
+    assert (status.number("filled"), status.number("remaining")) == (filled_before, 1)
+
+
+def test_a_child_filled_before_its_time_has_nothing_left_to_protect() -> None:
+    simulator, client = market()
+    bracket(client, entry="9.50")
+    entry, taker, _ = simulator.orders
+    simulator.parts.exchange.fill_now(taker, D(30))
+    simulator.parts.exchange.fill_now(entry, D(30))
+    client.ask("cancelOrder", orderId=1)
+    assert (taker.status.value, taker.filled, taker.remaining) == ("Cancelled", 30, 70)
+
+
 def test_children_protect_what_a_cancelled_entry_has_filled() -> None:
     simulator, client = market()
     bracket(client, entry="9.50")
