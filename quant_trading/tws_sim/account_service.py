@@ -135,25 +135,24 @@ class AccountService:
             return
         account = self._account_named(request.text("account"), request.name)
         sent: dict[tuple[str, str], object] = {}
+        send_value = session.sender("updateAccountValue", "value")
 
         def refresh() -> None:
             """Send what has changed since the last time, then the time."""
             for value in self._values(account):
-                if sent.get((value.key, value.currency)) != value.value:
-                    sent[value.key, value.currency] = value.value
-                    session.send(
-                        "updateAccountValue",
-                        key=value.key, value=value.value, currency=value.currency, account=account,
-                    )  # fmt: skip
+                key = (value.key, value.currency)
+                if sent.get(key) != value.value:
+                    sent[key] = value.value
+                    send_value(key, value.value, {"key": value.key, "currency": value.currency, "account": account})
             for held in list(self._exchange.ledger(account).positions.values()):
                 if held.is_virtual:
                     # A currency pair is cash: it is among the positions, not in the portfolio (reported).
                     continue
                 row = self._portfolio_row(account, held)
-                key = ("", str(held.contract.con_id))
+                place = ("", str(held.contract.con_id))
                 # A position that was closed is shown once with zero, one that never was is not shown.
-                if sent.get(key) != row and (held.quantity or key in sent):
-                    sent[key] = row
+                if sent.get(place) != row and (held.quantity or place in sent):
+                    sent[place] = row
                     session.send("updatePortfolio", **row)
             session.send("updateAccountTime", time=exchange_clock(self._timeline.now_ns))
 

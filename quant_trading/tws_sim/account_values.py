@@ -1,7 +1,7 @@
 """The account as TWS words it: tags, values and currencies."""
 
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import NamedTuple
 
 from quant_trading.tws_sim.accounts import Ledger, Mark, Rate, one_to_one
 from quant_trading.tws_sim.margin import Margins
@@ -17,8 +17,7 @@ _WORTH_BY_TYPE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class AccountValue:
+class AccountValue(NamedTuple):
     """One key of an account; amounts have two decimals, as TWS sends them (reported)."""
 
     key: str
@@ -88,7 +87,13 @@ def summary_values(
 def ledger_values(ledger: Ledger, mark: Mark, rate: Rate = one_to_one) -> list[AccountValue]:
     """Return the cash ledger: once for everything in the base currency ("BASE"), once for each currency."""
     values = _ledger_of(ledger, mark, "BASE", None, rate)
-    for currency in ledger.currencies():
+    currencies = ledger.currencies()
+    if currencies == [ledger.base] and all(held.contract.currency == ledger.base for held in ledger.held_in(None)):
+        # Nearly always: the base currency is all there is, and its ledger that of everything.
+        own = [value._replace(currency=ledger.base) for value in values]
+        own[-2] = AccountValue("Currency", ledger.base, ledger.base)
+        return values + own
+    for currency in currencies:
         values += _ledger_of(ledger, mark, currency, currency, rate)
     return values
 

@@ -39,6 +39,10 @@ NO_ID = -1
 # Clients disagree on whether 158 carries `duration` in open orders, so it is never negotiated (read).
 _AMBIGUOUS_VERSION = 158
 
+_LENGTH = 4
+# Stands where a text will be put in; no value of ours holds it.
+_GAP = "\x01gap\x01"
+
 
 class SessionHost(Protocol):
     """What a session needs from the simulator behind it."""
@@ -148,6 +152,31 @@ class Session:
         follow_up = FOLLOW_UPS.get(name)
         if follow_up is not None and self.version >= follow_up[1]:
             self._write(self._frame_of(follow_up[0], values))
+
+    def sender(self, name: str, varying: str) -> Callable[[object, str, Values], None]:
+        """Return how to send messages of which one text changes and the others hardly ever do.
+
+        The returned function takes what tells such messages apart, the changing text, and the other values; it
+        encodes a message the first time and puts in the text every other time.
+        """
+        known: dict[object, tuple[bytes, bytes]] = {}
+
+        def send(key: object, text: str, values: Values) -> None:
+            if self._state is not _State.READY:
+                return
+            if self.version >= RAW_IDS_SINCE or name in FOLLOW_UPS:
+                self.send_values(name, values | {varying: text})
+                return
+            parts = known.get(key)
+            if parts is None:
+                whole = self._frame_of(name, values | {varying: _GAP})
+                head, _, tail = whole[_LENGTH:].partition(_GAP.encode())
+                parts = known[key] = (head, tail)
+            content = text.encode("utf-8", errors="backslashreplace")
+            size = len(parts[0]) + len(content) + len(parts[1])
+            self._write(b"".join((size.to_bytes(_LENGTH, "big"), parts[0], content, parts[1])))
+
+        return send
 
     def send_encoded(self, frames: bytes) -> None:
         """Send text frames that are encoded already; ticks come by the hundred thousand. Dropped unless ready."""
