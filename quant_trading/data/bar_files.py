@@ -5,32 +5,31 @@ open, high, low, close, volume, and symbol in files that hold several. Other col
 """
 
 import csv
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-from pyarrow import csv as arrow_csv
 
+from quant_trading.data.arrow_bars import BadStamp, Unreadable, parquet_names, read_arrow, read_codes
+from quant_trading.data.bar_columns import MISSING, RawBars, Stamps, mixed_zones
+from quant_trading.data.plain_csv import read_plain
 from quant_trading.domain.bar_sizes import BarSize
-from quant_trading.domain.bars import BarColumns, FloatArray, IntArray
+from quant_trading.domain.bars import BarColumns, IntArray
 from quant_trading.domain.errors import DataGap
-from quant_trading.refdata.sessions import Session, SessionRangeError, at, exchange_date, session_on, sessions_between
+from quant_trading.refdata.sessions import SessionRangeError, exchange_date, exchange_days, session_arrays
 
-__all__ = ["BarFile", "open_bar_file"]
+__all__ = ["BarFile", "open_bar_file", "why_no_bars"]
 
 _NUMBERS = ("open", "high", "low", "close", "volume")
 _TIMES = ("date", "timestamp", "datetime")
 _EPOCH = date(1970, 1, 1)
 _DAY_NS = 86_400_000_000_000
-_ZONE = re.compile(r"(Z|[+-][0-9]{2}:?[0-9]{2})$")
+_SECOND_NS = 1_000_000_000
+# Below this a file is read by numpy before pyarrow has started; above, pyarrow is faster.
+_PLAIN_BYTES = 6 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,13 @@ class BarFile:
         path: where it is.
         names: our column name -> the file's own spelling.
         time: our name of its time column.
+        header: all column names as they stand in the file.
     """
 
     path: Path
     names: dict[str, str]
     time: str
+    header: tuple[str, ...]
 
     @property
     def is_long(self) -> bool:
@@ -54,7 +55,7 @@ class BarFile:
 
     def symbols(self) -> frozenset[str]:
         """Return the symbols of a long file."""
-        return frozenset(pc.unique(self._read(["symbol"])["symbol"]).to_pylist())
+        return frozenset(self._codes()[1])
 
     def columns(self, size: BarSize) -> BarColumns:
         """Return the bars of a file of one symbol.
@@ -62,217 +63,217 @@ class BarFile:
         Raises:
             DataGap: naming file, line and cure, when a value is missing, no number, negative or out of order.
         """
-        table = self._read([self.time, *_NUMBERS])
-        return self._checked(table, size, np.arange(len(table)), "")
+        raw = self._read(size)
+        return _Rows(self, np.arange(len(raw.stamps.values)), "").checked(raw, size)
 
     def columns_of(self, symbols: Sequence[str], size: BarSize) -> dict[str, BarColumns]:
         """Return the bars of those of `symbols` that a long file holds; raises as `columns`."""
-        table = self._read(["symbol", self.time, *_NUMBERS])
-        encoded = pc.dictionary_encode(table["symbol"].combine_chunks())
-        self._check_filled("symbol", encoded.indices, np.arange(len(table)), "")
-        names = encoded.dictionary.to_pylist()
-        codes = _values(encoded.indices, np.int32)
-        wanted = np.flatnonzero(np.isin(codes, [code for code, name in enumerate(names) if name in symbols]))
-        table = table.drop_columns(["symbol"]).take(_positions(wanted)).combine_chunks()
+        codes, names = self._codes()
+        if (codes < 0).any():
+            _Rows(self, np.arange(len(codes)), "").refuse(int(np.argmax(codes < 0)), "symbol is missing")
+        chosen = np.array([name in symbols for name in names], dtype=bool)
+        rows = np.flatnonzero(chosen[codes]) if len(names) else np.empty(0, dtype=np.int64)
+        rows = rows[np.argsort(codes[rows], kind="stable")]
+        raw = self._read(size).of(rows)
+        bounds = np.flatnonzero(np.diff(codes[rows], prepend=-1, append=-1))
         found = {}
-        for code in np.unique(codes[wanted]).tolist():
-            rows = np.flatnonzero(codes[wanted] == code)
-            part = table.take(_positions(rows))
-            found[names[code]] = self._checked(part, size, wanted[rows], f" ({names[code]})")
+        for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            name = names[codes[rows[begin]]]
+            found[name] = _Rows(self, rows[begin:end], f" ({name})").checked(raw.of(slice(begin, end)), size)
         return found
 
-    def _read(self, wanted: list[str]) -> Any:
-        """Return a pyarrow table with our column names."""
-        own = [self.names[name] for name in wanted]
+    def _codes(self) -> tuple[IntArray, list[str]]:
         try:
-            if self.path.suffix == ".parquet":
-                from pyarrow import parquet  # costs 0.1 s, which CSV files need not pay
-
-                with parquet.ParquetFile(self.path) as file:  # read_table() would import pandas
-                    table = file.read(columns=own)
-            else:
-                types = {self.names[n]: pa.float64() if n in _NUMBERS else pa.string() for n in wanted}
-                options = arrow_csv.ConvertOptions(column_types=types, include_columns=own)
-                table = arrow_csv.read_csv(self.path, convert_options=options)
-        except (pa.ArrowInvalid, OSError) as error:
+            return read_codes(self.path, self.names["symbol"])
+        except Unreadable as error:
             self._name_bad_cell()
-            raise DataGap(f"{self.path}: cannot be read ({_first_line(error)}); write it again") from error
-        return table.select(own).rename_columns(wanted)
+            raise DataGap(f"{self.path}: cannot be read ({error}); write it again") from error
+
+    def _read(self, size: BarSize) -> RawBars:
+        """Return the columns of the file, by whichever reader suits it."""
+        time, numbers = self.names[self.time], [self.names[name] for name in _NUMBERS]
+        try:
+            if self.path.suffix != ".parquet" and self.path.stat().st_size <= _PLAIN_BYTES:
+                places = [self.header.index(name) for name in (time, *numbers)]
+                plain = read_plain(self.path, len(self.header), places[0], places[1:])
+                if plain is not None and (not size.is_intraday or plain.seconds is not None):
+                    return RawBars(_plain_stamps(plain, size), plain.numbers)
+            return read_arrow(self.path, time, numbers, is_intraday=size.is_intraday)
+        except BadStamp as error:
+            rows = _Rows(self, np.arange(error.row + 1), "")
+            rows.refuse(error.row, f"{self.time} = {error}", error.cure)
+        except (Unreadable, OSError) as error:
+            self._name_bad_cell()
+            raise DataGap(f"{self.path}: cannot be read ({error}); write it again") from error
+
+    def lines(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield number and cells of each line of a CSV file that has any, the header first."""
+        with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            rows = csv.reader(file)
+            yield from ((rows.line_num, cells) for cells in rows if cells)
 
     def _name_bad_cell(self) -> None:
         """Raise the error that names the first cell of a CSV file that is no number, if there is one."""
         if self.path.suffix == ".parquet":
             return
-        with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            places = {name: header.index(self.names[name]) for name in _NUMBERS}
-            for row in rows:
-                if row and len(row) != len(header):
+        places = {name: self.header.index(self.names[name]) for name in _NUMBERS}
+        rows = self.lines()
+        next(rows, None)
+        for number, cells in rows:
+            if len(cells) != len(self.header):
+                raise DataGap(
+                    f"{self.path} line {number}: {len(cells)} cells under {len(self.header)} column names; write the "
+                    "line again"
+                )
+            for name, place in places.items():
+                if not _is_number(cells[place]):
                     raise DataGap(
-                        f"{self.path} line {rows.line_num}: {len(row)} cells under {len(header)} column names; "
-                        "write the line again"
+                        f"{self.path} line {number}: {name} = {cells[place]!r} is no number; mend the line or fetch "
+                        "the bars again"
                     )
-                for name, place in places.items():
-                    if row and not _is_number(row[place]):
-                        raise DataGap(
-                            f"{self.path} line {rows.line_num}: {name} = {row[place]!r} is no number; mend the "
-                            "line or fetch the bars again"
-                        )
 
-    def _checked(self, table: Any, size: BarSize, rows: IntArray, whose: str) -> BarColumns:
-        """Return the table as columns, after the checks; `rows` are its positions in the file."""
-        if len(table) == 0:
-            raise DataGap(f"{self.path}{whose}: there are no bars; fetch them again")
-        self._check_filled(self.time, table[self.time], rows, whose)
-        numbers = {name: _floats(table[name]) for name in _NUMBERS}
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Some rows of a file under scrutiny: `places` are their 0-based places in it, `whose` a symbol or nothing."""
+
+    file: BarFile
+    places: IntArray
+    whose: str
+
+    def refuse(self, i: int, fault: str, cure: str = "mend it or fetch the bars again") -> NoReturn:
+        """Raise the error about the row `i` of these."""
+        row = int(self.places[i])
+        place = f"row {row + 1}"
+        if self.file.path.suffix != ".parquet":
+            place = f"line {next(line for k, (line, _) in enumerate(self.file.lines()) if k == row + 1)}"
+        raise DataGap(f"{self.file.path}{self.whose} {place}: {fault}{'; ' if cure else ''}{cure}")
+
+    def checked(self, raw: RawBars, size: BarSize) -> BarColumns:
+        """Return the rows as columns, after the checks."""
+        stamps, numbers = raw.stamps, dict(zip(_NUMBERS, raw.numbers, strict=True))
+        if len(stamps.values) == 0:
+            raise DataGap(f"{self.file.path}{self.whose}: there are no bars; fetch them again")
+        missing = stamps.values == MISSING
+        if missing.any():
+            self.refuse(int(np.argmax(missing)), f"{self.file.time} is missing")
         for name, values in numbers.items():
-            lowest_allowed = values >= 0.0 if name == "volume" else values > 0.0
-            bad = ~(lowest_allowed & np.isfinite(values))
-            if bad.any():
-                i = int(np.argmax(bad))
-                floor = "0 or more" if name == "volume" else "above 0"
-                fault = f"{name} is missing or NaN" if np.isnan(values[i]) else f"{name} = {values[i]} is not {floor}"
-                self._refuse(rows[i], whose, fault)
+            # Two extremes tell whether all is well: a NaN passes through min() and max().
+            low, high = float(values.min()), float(values.max())
+            if not ((low >= 0.0 if name == "volume" else low > 0.0) and high < np.inf):
+                self._refuse_number(name, values)
         bad = numbers["high"] < numbers["low"]
         if bad.any():
             i = int(np.argmax(bad))
-            self._refuse(rows[i], whose, f"high = {numbers['high'][i]} is below low = {numbers['low'][i]}")
-        start, end = self._spans(table[self.time], size, rows, whose)
-        rising = np.diff(start) > 0
-        if not rising.all():
-            i = int(np.argmin(rising)) + 1
-            what = "the same as" if start[i] == start[i - 1] else "before"
-            self._refuse(
-                rows[i],
-                whose,
-                f"{self.time} {table[self.time][i].as_py()} is {what} the one above",
-                "sort the file by time, one line per bar",
-            )
+            self.refuse(i, f"high = {numbers['high'][i]} is below low = {numbers['low'][i]}")
+        start, end = self._spans(stamps, size)
         if size.is_intraday and size.seconds < 3_600 and len(start) > 1:
-            apart = int(np.min(np.diff(start))) // 1_000_000_000
+            apart = int(np.min(np.diff(start))) // _SECOND_NS
             if apart != size.seconds:
                 raise DataGap(
-                    f"{self.path}{whose}: its bars are {apart} s apart, not {size.seconds} s; it does not hold "
-                    f"bars of {size.words}"
+                    f"{self.file.path}{self.whose}: its bars are {apart} s apart, not {size.seconds} s; it does not "
+                    f"hold bars of {size.words}"
                 )
         return BarColumns(start, end, *(numbers[name] for name in _NUMBERS))
 
-    def _check_filled(self, name: str, column: Any, rows: IntArray, whose: str) -> None:
-        if column.null_count:
-            first = next(i for i, value in enumerate(column.is_null().to_pylist()) if value)
-            self._refuse(rows[first], whose, f"{name} is missing")
+    def _refuse_number(self, name: str, values: Any) -> NoReturn:
+        lowest_allowed = values >= 0.0 if name == "volume" else values > 0.0
+        i = int(np.argmin(lowest_allowed & np.isfinite(values)))
+        floor = "0 or more" if name == "volume" else "above 0"
+        self.refuse(i, f"{name} is missing or NaN" if np.isnan(values[i]) else f"{name} = {values[i]} is not {floor}")
 
-    def _spans(self, times: Any, size: BarSize, rows: IntArray, whose: str) -> tuple[IntArray, IntArray]:
+    def _check_rising(self, start: IntArray) -> None:
+        rising = start[1:] > start[:-1]
+        if not rising.all():
+            i = int(np.argmin(rising)) + 1
+            what = "the same as" if start[i] == start[i - 1] else "before"
+            fault = f"{self.file.time} {self._stamp_text(i, int(start[i]))} is {what} the one above"
+            self.refuse(i, fault, "sort the file by time, one line per bar")
+
+    def _stamp_text(self, i: int, moment: int) -> str:
+        """Return the stamp of row `i` as it is written in the file."""
+        row = int(self.places[i])
+        if self.file.path.suffix == ".parquet":
+            return f"{np.datetime64(moment, 'ns').astype('datetime64[s]')}Z"
+        place = self.file.header.index(self.file.names[self.file.time])
+        return next(cells[place] for k, (_, cells) in enumerate(self.file.lines()) if k == row + 1)
+
+    def _spans(self, stamps: Stamps, size: BarSize) -> tuple[IntArray, IntArray]:
         """Return start and end of each bar in UTC nanoseconds."""
         if not size.is_intraday:
-            return self._sessions(self._days(times, rows, whose), rows, whose)
-        start = self._moments(times, rows, whose)
-        end = start + size.seconds * 1_000_000_000
-        days = (exchange_date(int(start.min())), exchange_date(int(start.max())))
-        _, opens, closes = self._session_arrays(*days, whose)
-        if len(opens):
-            last_open = np.searchsorted(opens, start, side="right") - 1
-            close = closes[np.maximum(last_open, 0)]
-            inside = (last_open >= 0) & (start < close)
-            end = np.where(inside, np.minimum(end, close), end)
+            days = stamps.values
+            if stamps.kind == "moment":
+                days = exchange_days(days)
+            elif stamps.kind == "local":
+                days = days // _DAY_NS
+            return self._sessions(days)
+        start = self._moments(stamps)
+        self._check_rising(start)
+        end = start + size.seconds * _SECOND_NS
+        _, opens, closes = self._session_arrays(exchange_date(int(start[0])), exchange_date(int(start[-1])))
+        # Bars that reach beyond the close of their session end with it: those of the last `size` before a close.
+        late = np.searchsorted(start, closes - size.seconds * _SECOND_NS, side="right")
+        stop = np.searchsorted(start, closes, side="left")
+        for k in np.flatnonzero(late < stop).tolist():
+            inside = slice(max(int(late[k]), int(np.searchsorted(start, opens[k]))), int(stop[k]))
+            end[inside] = closes[k]
         return start, end
 
-    def _sessions(self, days: IntArray, rows: IntArray, whose: str) -> tuple[IntArray, IntArray]:
-        known, opens, closes = self._session_arrays(_date(days.min()), _date(days.max()), whose)
+    def _sessions(self, days: IntArray) -> tuple[IntArray, IntArray]:
+        known, opens, closes = self._session_arrays(_date(int(days.min())), _date(int(days.max())))
         at_day = np.searchsorted(known, days)
         unknown = known[np.minimum(at_day, len(known) - 1)] != days if len(known) else np.ones(len(days), dtype=bool)
         if unknown.any():
             i = int(np.argmax(unknown))
-            fault = f"{self.time} {_date(days[i])} is no session of the exchange"
-            self._refuse(rows[i], whose, fault, "leave the line out")
-        return opens[at_day], closes[at_day]
+            fault = f"{self.file.time} {_date(int(days[i]))} is no session of the exchange"
+            self.refuse(i, fault, "leave the line out")
+        start = opens[at_day]
+        self._check_rising(start)
+        return start, closes[at_day]
 
-    def _session_arrays(self, first: date, last: date, whose: str) -> tuple[IntArray, IntArray, IntArray]:
+    def _session_arrays(self, first: date, last: date) -> tuple[IntArray, IntArray, IntArray]:
         try:
-            return _session_table(first, last)
+            return session_arrays(first, last)
         except SessionRangeError as error:
-            raise DataGap(f"{self.path}{whose}: {error}") from error
+            raise DataGap(f"{self.file.path}{self.whose}: {error}") from error
 
-    def _days(self, times: Any, rows: IntArray, whose: str) -> IntArray:
-        """Return the exchange date of each daily bar as days since 1970-01-01."""
-        kind = times.type
-        if pa.types.is_date(kind):
-            return _as_days(times.cast(pa.date32()))
-        if pa.types.is_timestamp(kind):
-            moments = _as_ns(times, kind.tz)
-            if kind.tz is None or not np.any(moments % _DAY_NS):  # dates that a writer made moments of
-                return np.asarray(moments // _DAY_NS, dtype=np.int64)
-            return np.array([(exchange_date(int(m)) - _EPOCH).days for m in moments], dtype=np.int64)
-        days = np.empty(len(times), dtype=np.int64)
-        for i, text in enumerate(times.to_pylist()):
-            try:
-                days[i] = (date.fromisoformat(text[:8] if text[:8].isdigit() else text[:10]) - _EPOCH).days
-            except (TypeError, ValueError):
-                self._refuse(rows[i], whose, f"{self.time} = {text!r} is no date", "write it as 2025-05-12")
-        return days
-
-    def _moments(self, times: Any, rows: IntArray, whose: str) -> IntArray:
+    def _moments(self, stamps: Stamps) -> IntArray:
         """Return UTC nanoseconds; stamps without a zone are exchange time and must lie in a session."""
-        kind = times.type
-        if pa.types.is_timestamp(kind) and kind.tz is not None:
-            return _as_ns(times, "UTC")
-        if pa.types.is_timestamp(kind):
-            return self._from_exchange_time(_as_ns(times, None), rows, whose)
-        if pa.types.is_date(kind):
+        if stamps.kind == "date":
             raise DataGap(
-                f"{self.path}{whose}: {self.time} holds dates without a time of day; it does not hold intraday bars"
+                f"{self.file.path}{self.whose}: {self.file.time} holds dates without a time of day; it does not hold "
+                "intraday bars"
             )
-        zoned = bool(_ZONE.search(times[0].as_py() or ""))
-        zone = "UTC" if zoned else None
-        try:
-            moments = _as_ns(times, zone)
-        except pa.ArrowInvalid:
-            for i, value in enumerate(times):
-                try:
-                    _as_ns(pa.chunked_array([[value.as_py()]], pa.string()), zone)
-                except pa.ArrowInvalid:
-                    self._refuse(
-                        rows[i],
-                        whose,
-                        f"{self.time} = {value.as_py()!r} is no moment like the first line's",
-                        "write it as 2025-05-12T13:30:00Z",
-                    )
-            raise
-        return moments if zoned else self._from_exchange_time(moments, rows, whose)
+        if stamps.kind == "local":
+            return self._from_exchange_time(stamps.values)
+        other = None if stamps.offsets is None else mixed_zones(stamps.offsets)
+        if other is not None:
+            self.refuse(
+                other,
+                f"{self.file.time} {self._stamp_text(other, int(stamps.values[other]))} is of another zone than "
+                f"{self._stamp_text(0, int(stamps.values[0]))} of the first bar",
+                "write all stamps in one zone, 2025-05-12T13:30:00Z",
+            )
+        return stamps.values
 
-    def _from_exchange_time(self, local: IntArray, rows: IntArray, whose: str) -> IntArray:
-        days, which = np.unique(local // _DAY_NS, return_inverse=True)
-        midnight = np.empty(len(days), dtype=np.int64)
-        close = np.empty(len(days), dtype=np.int64)
-        opening = np.empty(len(days), dtype=np.int64)
-        for k, number in enumerate(days.tolist()):
-            day = _date(number)
-            # Clocks change on Sundays, so noon has the offset of every bar of the day.
-            midnight[k] = at(day, "12:00") - _DAY_NS // 2
-            session = _session(day)
-            opening[k], close[k] = (session.open_ns, session.close_ns) if session else (0, 0)
-        moments = midnight[which] + local % _DAY_NS
-        outside = (moments < opening[which]) | (moments >= close[which])
+    def _from_exchange_time(self, local: IntArray) -> IntArray:
+        days = local // _DAY_NS
+        known, opens, closes = self._session_arrays(_date(int(days.min())), _date(int(days.max())))
+        at_day = np.minimum(np.searchsorted(known, days), max(len(known) - 1, 0))
+        if not len(known):
+            known, opens, closes = (np.zeros(1, dtype=np.int64) for _ in range(3))
+        # A session opens at 09:30 New York time, whatever that is in UTC on its day.
+        moments = opens[at_day] + local % _DAY_NS - 34_200 * _SECOND_NS
+        outside = (known[at_day] != days) | (moments < opens[at_day]) | (moments >= closes[at_day])
         if outside.any():
             i = int(np.argmax(outside))
             stamp = str(np.datetime64(int(local[i]), "ns").astype("datetime64[s]"))
-            self._refuse(
-                rows[i],
-                whose,
-                f"{self.time} {stamp} has no zone and, read as New York time, lies outside the session",
+            self.refuse(
+                i,
+                f"{self.file.time} {stamp} has no zone and, read as New York time, lies outside the session",
                 "write stamps with their zone, 2025-05-12T13:30:00Z",
             )
         return np.asarray(moments, dtype=np.int64)
-
-    def _refuse(self, row: Any, whose: str, fault: str, cure: str = "mend it or fetch the bars again") -> NoReturn:
-        place = f"row {int(row) + 1}"
-        if self.path.suffix != ".parquet":
-            with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-                lines = csv.reader(file)
-                filled = (lines.line_num for cells in lines if cells)
-                place = f"line {next(line for i, line in enumerate(filled) if i == int(row) + 1)}"
-        raise DataGap(f"{self.path}{whose} {place}: {fault}{'; ' if cure else ''}{cure}")
 
 
 def open_bar_file(path: Path) -> BarFile | None:
@@ -281,28 +282,57 @@ def open_bar_file(path: Path) -> BarFile | None:
     Raises:
         DataGap: when it cannot be read at all.
     """
-    try:
-        if path.suffix == ".parquet":
-            from pyarrow import parquet
-
-            header = list(parquet.read_schema(path).names)
-        else:
-            with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-                header = next(csv.reader(file), [])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataGap(f"{path}: cannot be read ({_first_line(error)}); write it again") from error
+    header = _header(path)
     names = {name.strip().lower(): name for name in header}
     time = next((name for name in _TIMES if name in names), None)
     if time is None or any(name not in names for name in _NUMBERS):
         return None
-    return BarFile(path, {name: names[name] for name in (time, *_NUMBERS, "symbol") if name in names}, time)
+    found = {name: names[name] for name in (time, *_NUMBERS, "symbol") if name in names}
+    return BarFile(path, found, time, tuple(header))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def why_no_bars(path: Path) -> DataGap:
+    """Return the error about a file for which `open_bar_file` found no bars: it says what is wrong with line 1."""
+    if path.stat().st_size == 0:
+        return DataGap(f"{path}: is empty; fetch the bars again")
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if path.suffix != ".parquet" and b"\0" in start:
+        return DataGap(f"{path}: holds binary data, not lines of text; write it as CSV, or name it .parquet if it is")
+    names = {name.strip().lower() for name in _header(path)}
+    lacking = [name for name in _NUMBERS if name not in names]
+    if names.isdisjoint(_TIMES):
+        lacking.insert(0, "date or timestamp")
+    word = "columns" if len(lacking) > 1 else "column"
+    return DataGap(
+        f"{path} line 1: lacks the {word} {', '.join(lacking)}; name date or timestamp, open, high, low, close and "
+        "volume there"
+    )
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        if path.suffix == ".parquet":
+            return parquet_names(path)
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            return next(csv.reader(file), [])
+    except (Unreadable, OSError, csv.Error) as error:
+        raise DataGap(f"{path}: cannot be read ({error}); write it again") from error
+
+
+def _plain_stamps(plain: Any, size: BarSize) -> Stamps:
+    """Return the stamps of a plain file; daily bars are told by the date that is written."""
+    if not size.is_intraday:
+        return Stamps("date", plain.days)
+    local = (plain.days * 86_400 + plain.seconds) * _SECOND_NS
+    if plain.offsets is None:
+        return Stamps("local", local)
+    return Stamps("moment", local - plain.offsets * _SECOND_NS, plain.offsets if plain.offsets.any() else None)
 
 
 def _is_number(text: str) -> bool:
+    if not text.strip():
+        return True  # a cell that is empty is a missing one, which the checks name
     try:
         float(text)
     except ValueError:
@@ -310,53 +340,5 @@ def _is_number(text: str) -> bool:
     return True
 
 
-# pyarrow's own to_numpy() and array() import pandas where it is installed, half a second for nothing;
-# the two functions below go through the buffers instead.
-def _values(array: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return a copy of the fixed-width values of a pyarrow array without nulls."""
-    size = np.dtype(dtype).itemsize
-    if len(array) == 0:
-        return np.empty(0, dtype=dtype)
-    return np.frombuffer(array.buffers()[1], dtype, count=len(array), offset=array.offset * size).copy()
-
-
-def _positions(rows: IntArray) -> Any:
-    return pa.Array.from_buffers(
-        pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, dtype=np.int64))]
-    )
-
-
-def _floats(column: Any) -> FloatArray:
-    """Return float64 of a numeric column, NaN where it is null."""
-    array = column.cast(pa.float64()).combine_chunks()
-    values = _values(array, np.float64)
-    if array.null_count:
-        values[_values(array.is_null().cast(pa.uint8()), np.uint8).astype(bool)] = np.nan
-    return values
-
-
-def _as_days(dates: Any) -> IntArray:
-    return _values(dates.cast(pa.int32()).combine_chunks(), np.int32).astype(np.int64)
-
-
 def _date(day: int) -> date:
-    return _EPOCH + timedelta(days=int(day))
-
-
-@lru_cache(maxsize=64)
-def _session_table(first: date, last: date) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the sessions from `first` to `last` as days since 1970-01-01, opens and closes."""
-    rows = [((s.day - _EPOCH).days, s.open_ns, s.close_ns) for s in sessions_between(first, last)]
-    days, opens, closes = np.array(rows, dtype=np.int64).reshape(-1, 3).T.copy()
-    return days, opens, closes
-
-
-def _as_ns(times: Any, zone: str | None) -> IntArray:
-    return _values(times.cast(pa.timestamp("ns", zone)).combine_chunks(), np.int64)
-
-
-def _session(day: date) -> Session | None:
-    try:
-        return session_on(day)
-    except SessionRangeError:
-        return None
+    return _EPOCH + timedelta(days=day)

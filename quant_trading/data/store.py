@@ -2,23 +2,27 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 
-from quant_trading.data.bar_files import BarFile, open_bar_file
+from quant_trading.data.bar_files import BarFile, open_bar_file, why_no_bars
 from quant_trading.data.files import replace_file
 from quant_trading.domain.bar_sizes import BAR_SIZES, BarSize, Duration, parse_bar_size, parse_duration
 from quant_trading.domain.bars import BarColumns, BarPanel, no_bars, panel_from_columns
 from quant_trading.domain.errors import ConfigError, DataGap
-from quant_trading.refdata.sessions import exchange_date
+from quant_trading.refdata.sessions import exchange_days
 
-__all__ = ["LocalBars", "load_panel", "save_bars"]
+__all__ = ["LocalBars", "SourceFile", "available", "load_panel", "provenance", "save_bars"]
 
 _log = logging.getLogger(__name__)
 _TIMEFRAMES = frozenset(size.timeframe for size in BAR_SIZES)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+OnError = Callable[[str, DataGap], None]
 
 
 class LocalBars:
@@ -45,6 +49,7 @@ def load_panel(
     start: date | None = None,
     end: date | None = None,
     skip_missing: bool = False,
+    on_error: OnError | None = None,
 ) -> BarPanel:
     """Return the bars of `symbols` on one clock; a bar that one symbol lacks is NaN.
 
@@ -58,6 +63,8 @@ def load_panel(
         duration: IBKR's words, back from the last bar of `end`: N D are sessions, W, M and Y the calendar.
         start, end: first and last exchange date, both included.
         skip_missing: True makes a symbol without bars a column of NaN, as long as another has some.
+        on_error: called with a symbol and what is wrong with its bars; the symbol is then left out of the panel
+            and the others go on. Without it the first unsound or missing file stops everything.
 
     Raises:
         ConfigError: when the place is missing or several files hold the same symbol.
@@ -73,26 +80,116 @@ def load_panel(
     if len(set(symbols)) < len(symbols):
         twice = next(symbol for i, symbol in enumerate(symbols) if symbol in symbols[:i])
         raise ConfigError(f"symbol {twice} is named twice; name it once")
-    found = _find(data_dir, symbols, size)
+    found = _find(data_dir, symbols, size, on_error)
+    refused = [symbol for symbol in symbols if isinstance(found.get(symbol), DataGap)]
+    bars = {symbol: columns for symbol, columns in found.items() if isinstance(columns, BarColumns)}
     lacking = [symbol for symbol in symbols if symbol not in found]
-    if lacking and (not skip_missing or not found):
-        raise DataGap(
+    if lacking and (not skip_missing or not bars):
+        hole = DataGap(
             f"{data_dir}: no bars of {size.words} of {', '.join(lacking)}; expected {lacking[0]}_{size.timeframe}.csv "
             "or a file with a symbol column; fetch them with --ibkr or leave them out"
         )
-    panel = panel_from_columns(symbols, size.words, [found.get(symbol, no_bars()) for symbol in symbols])
+        if on_error is None or not bars:
+            raise hole
+        for symbol in lacking:
+            on_error(symbol, hole)
+        refused += lacking
+    symbols = [symbol for symbol in symbols if symbol not in refused]
+    if not symbols:
+        raise DataGap(f"{data_dir}: no symbol has sound bars of {size.words}; mend the files that were named")
+    panel = panel_from_columns(symbols, size.words, [bars.get(symbol, no_bars()) for symbol in symbols])
     panel = _between(panel, start, end)
     if reach is not None and len(panel):
         panel = panel.rows(_first_of(panel, reach), len(panel))
     empty = [symbol for j, symbol in enumerate(symbols) if not np.any(panel.close[:, j] == panel.close[:, j])]
     if empty and (not skip_missing or len(empty) == len(symbols)):
         span = " ".join(str(part) for part in (duration, start and f"from {start}", end and f"to {end}") if part)
-        raise DataGap(
+        hole = DataGap(
             f"{data_dir}: no bars of {', '.join(empty)} within {span or 'the files'}; widen it or leave them out"
         )
+        if on_error is None or len(empty) == len(symbols):
+            raise hole
+        for symbol in empty:
+            on_error(symbol, hole)
+        return _without(panel, empty)
     if empty:
         _log.warning("%s: no bars of %s; they are skipped", data_dir, ", ".join(empty))
     return panel
+
+
+def _without(panel: BarPanel, symbols: Sequence[str]) -> BarPanel:
+    keep = [j for j, symbol in enumerate(panel.symbols) if symbol not in symbols]
+    prices = (panel.open, panel.high, panel.low, panel.close, panel.volume)
+    names = tuple(panel.symbols[j] for j in keep)
+    return BarPanel(names, panel.bar_size, panel.start_ns, panel.end_ns, *(array[:, keep] for array in prices))
+
+
+def available(data_dir: Path, bar_size: str) -> list[str]:
+    """Return the symbols that have bars of this size in a folder (or one long file), in alphabetical order.
+
+    Raises:
+        ConfigError: when the place is missing.
+        UsageError: when the bar size is none.
+    """
+    size = parse_bar_size(bar_size)
+    _check_place(data_dir)
+    if data_dir.is_file():
+        opened = open_bar_file(data_dir)
+        return sorted(opened.symbols()) if opened is not None and opened.is_long else []
+    named = re.compile(rf"(.+)_{re.escape(size.timeframe)}(?:_bars_macd\.csv|\.csv|\.parquet)")
+    found = set()
+    for path in data_dir.iterdir():
+        match = named.fullmatch(path.name)
+        # A file of one symbol has no symbol column; an unsound one is listed, so that loading it names the fault.
+        if match is not None and re.fullmatch(_SYMBOL, match[1]) and not _is_long(path):
+            found.add(match[1])
+    for file in _long_files(data_dir, size):
+        found.update(file.symbols())
+    return sorted(found)
+
+
+def _is_long(path: Path) -> bool:
+    try:
+        opened = open_bar_file(path)
+    except DataGap:
+        return False
+    return opened is not None and opened.is_long
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that bars were read from, so that a result can name its data for good.
+
+    Attributes:
+        name: file name without its folder.
+        sha256: of its bytes, hexadecimal.
+        size: bytes.
+        symbols: which of the symbols asked for it holds.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    symbols: tuple[str, ...]
+
+
+def provenance(data_dir: Path, symbols: Sequence[str], bar_size: str) -> tuple[SourceFile, ...]:
+    """Return the files that `load_panel` reads for `symbols`, with their hashes; raises as it does."""
+    import hashlib  # brings in OpenSSL
+
+    size = parse_bar_size(bar_size)
+    single, holders = _files_of(data_dir, symbols, size)
+    used: dict[Path, list[str]] = {}
+    for symbol in symbols:
+        path = single.get(symbol) or (holders[symbol].path if symbol in holders else None)
+        if path is not None:
+            used.setdefault(path, []).append(symbol)
+    sources = []
+    for path, held in used.items():
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        sources.append(SourceFile(path.name, digest, path.stat().st_size, tuple(held)))
+    return tuple(sources)
 
 
 def save_bars(data_dir: Path, panel: BarPanel) -> list[Path]:
@@ -110,7 +207,7 @@ def save_bars(data_dir: Path, panel: BarPanel) -> list[Path]:
         stamps = [f"{np.datetime64(ns, 'ns').astype('datetime64[s]')}Z" for ns in panel.start_ns.tolist()]
     else:
         heading = "date"
-        stamps = [exchange_date(ns).isoformat() for ns in panel.start_ns.tolist()]
+        stamps = [date.fromordinal(day + _EPOCH_DAY).isoformat() for day in exchange_days(panel.start_ns).tolist()]
     paths = []
     for j, symbol in enumerate(panel.symbols):
         lines = [f"{heading},open,high,low,close,volume"]
@@ -125,18 +222,24 @@ def save_bars(data_dir: Path, panel: BarPanel) -> list[Path]:
     return paths
 
 
+_SYMBOL = r"[A-Za-z0-9][A-Za-z0-9 .^=-]*"
+
+
 def _stem(symbol: str, size: BarSize) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 .^=-]*", symbol):
+    if not re.fullmatch(_SYMBOL, symbol):
         raise ConfigError(f"symbol {symbol!r} makes no file name; write letters, digits, dots, dashes and spaces only")
     return f"{symbol}_{size.timeframe}"
 
 
-def _find(place: Path, symbols: Sequence[str], size: BarSize) -> dict[str, BarColumns]:
-    """Return the columns of each symbol that has any."""
+def _check_place(place: Path) -> None:
     if not place.exists():
         raise ConfigError(f"data folder {place} does not exist; name one that does, or fetch bars with --ibkr")
-    found: dict[str, BarColumns] = {}
-    long_files: list[BarFile] = []
+
+
+def _files_of(place: Path, symbols: Sequence[str], size: BarSize) -> tuple[dict[str, Path], dict[str, BarFile]]:
+    """Return the file of each symbol that has one to itself, and the long file of each other that is in one."""
+    _check_place(place)
+    single: dict[str, Path] = {}
     if place.is_file():
         opened = open_bar_file(place)
         if opened is None or not opened.is_long:
@@ -151,16 +254,9 @@ def _find(place: Path, symbols: Sequence[str], size: BarSize) -> dict[str, BarCo
             names = (f"{stem}.csv", f"{stem}_bars_macd.csv", f"{stem}.parquet")
             path = next((place / name for name in names if (place / name).is_file()), None)
             if path is not None:
-                opened = open_bar_file(path)
-                if opened is None:
-                    raise DataGap(
-                        f"{path}: lacks one of the columns date or timestamp, open, high, low, close, volume; add "
-                        "its name to the first line"
-                    )
-                found[symbol] = opened.columns(size)
-        if len(found) < len(symbols):
-            long_files = _long_files(place, size)
-    missing = [symbol for symbol in symbols if symbol not in found]
+                single[symbol] = path
+        long_files = _long_files(place, size) if len(single) < len(symbols) else []
+    missing = [symbol for symbol in symbols if symbol not in single]
     holders: dict[str, BarFile] = {}
     for file in long_files if missing else ():
         for symbol in file.symbols().intersection(missing):
@@ -170,11 +266,54 @@ def _find(place: Path, symbols: Sequence[str], size: BarSize) -> dict[str, BarCo
                     "the folder"
                 )
             holders[symbol] = file
-    for file in long_files:
-        wanted = [symbol for symbol in missing if holders.get(symbol) is file]
-        if wanted:
+    return single, holders
+
+
+def _find(
+    place: Path, symbols: Sequence[str], size: BarSize, on_error: OnError | None
+) -> dict[str, BarColumns | DataGap]:
+    """Return the columns of each symbol that has any; with `on_error` what is wrong with those that are unsound."""
+    single, holders = _files_of(place, symbols, size)
+    found: dict[str, BarColumns | DataGap] = {}
+
+    for symbol, path in single.items():
+        try:
+            found[symbol] = _columns_of_file(path, size)
+        except DataGap as error:
+            if on_error is None:
+                raise
+            found[symbol] = error
+            on_error(symbol, error)
+    for file in {id(file): file for file in holders.values()}.values():
+        wanted = [symbol for symbol in symbols if holders.get(symbol) is file]
+        if on_error is None:
             found.update(file.columns_of(wanted, size))
+        else:  # one unsound symbol of a long file must not take the others with it
+            found.update(_each_of(file, wanted, size, on_error))
     return found
+
+
+def _each_of(
+    file: BarFile, symbols: Sequence[str], size: BarSize, on_error: OnError
+) -> dict[str, BarColumns | DataGap]:
+    try:
+        return dict(file.columns_of(symbols, size))
+    except DataGap:
+        found: dict[str, BarColumns | DataGap] = {}
+        for symbol in symbols:
+            try:
+                found.update(file.columns_of([symbol], size))
+            except DataGap as error:
+                found[symbol] = error
+                on_error(symbol, error)
+        return found
+
+
+def _columns_of_file(path: Path, size: BarSize) -> BarColumns:
+    opened = open_bar_file(path)
+    if opened is None:
+        raise why_no_bars(path)
+    return opened.columns(size)
 
 
 def _long_files(folder: Path, size: BarSize) -> list[BarFile]:
@@ -191,9 +330,9 @@ def _long_files(folder: Path, size: BarSize) -> list[BarFile]:
 def _between(panel: BarPanel, start: date | None, end: date | None) -> BarPanel:
     if start is None and end is None:
         return panel
-    days = [exchange_date(ns) for ns in panel.start_ns.tolist()]
-    first = next((t for t, day in enumerate(days) if start is None or day >= start), len(days))
-    stop = next((t for t, day in enumerate(days) if end is not None and day > end), len(days))
+    days = exchange_days(panel.start_ns) + _EPOCH_DAY
+    first = 0 if start is None else int(np.searchsorted(days, start.toordinal(), side="left"))
+    stop = len(days) if end is None else int(np.searchsorted(days, end.toordinal(), side="right"))
     return panel.rows(first, max(first, stop))
 
 
@@ -202,9 +341,9 @@ def _first_of(panel: BarPanel, reach: Duration) -> int:
     if reach.unit == "S":
         begin = int(panel.end_ns[-1]) - reach.count * 1_000_000_000
         return int(np.searchsorted(panel.start_ns, begin, side="left"))
-    days = np.array([exchange_date(ns).toordinal() for ns in panel.start_ns.tolist()], dtype=np.int64)
+    days = exchange_days(panel.start_ns) + _EPOCH_DAY
     if reach.unit == "D":
-        sessions = np.unique(days)
+        sessions = days[np.flatnonzero(np.diff(days, prepend=-1))]
         return int(np.searchsorted(days, sessions[max(len(sessions) - reach.count, 0)], side="left"))
     cut = reach.day_before(date.fromordinal(int(days[-1]))).toordinal()
     return int(np.searchsorted(days, cut, side="right"))

@@ -102,6 +102,14 @@ def panel_from_columns(symbols: Sequence[str], bar_size: str, columns: Sequence[
         empty = np.empty(0, dtype=np.int64)
         none = np.empty((0, 0), dtype=np.float64)
         return BarPanel((), bar_size, empty, empty.copy(), none, none.copy(), none.copy(), none.copy(), none.copy())
+    first = columns[0]
+    if all(c.start_ns is first.start_ns or np.array_equal(c.start_ns, first.start_ns) for c in columns):
+        stacks = [
+            np.column_stack([getattr(c, n) for c in columns]) if len(columns) > 1 else getattr(first, n).reshape(-1, 1)
+            for n in ("open", "high", "low", "close", "volume")
+        ]
+        latest = np.max([c.end_ns for c in columns], axis=0) if len(columns) > 1 else first.end_ns
+        return BarPanel(tuple(symbols), bar_size, first.start_ns, latest, *stacks)
     start_ns = np.unique(np.concatenate([c.start_ns for c in columns]))
     end_ns = np.zeros(len(start_ns), dtype=np.int64)
     stacked = {n: np.full((len(start_ns), len(columns)), np.nan) for n in ("open", "high", "low", "close", "volume")}

@@ -8,9 +8,16 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from quant_trading.refdata.xnys_table import EARLY_CLOSES, FIRST_DAY, HOLIDAYS, LAST_DAY
+
+if TYPE_CHECKING:  # numpy is loaded by the two functions on arrays only: the safety commands do without it
+    import numpy as np
+    import numpy.typing as npt
+
+    IntArray = npt.NDArray[np.int64]
 
 __all__ = [
     "EXCHANGE_ZONE",
@@ -20,8 +27,10 @@ __all__ = [
     "SessionRangeError",
     "at",
     "exchange_date",
+    "exchange_days",
     "last_completed_session",
     "next_session",
+    "session_arrays",
     "session_at",
     "session_on",
     "sessions_between",
@@ -163,3 +172,95 @@ def next_session(ns: int) -> Session:
         if session is not None and session.open_ns > ns:
             return session
         day += timedelta(days=1)
+
+
+def exchange_days(ns: "IntArray") -> "IntArray":
+    """Return the New York dates of the moments `ns` (int64, any order) as days since 1970-01-01."""
+    import numpy as np
+
+    if len(ns) == 0:
+        return np.empty(0, dtype=np.int64)
+    changes, offsets = _offsets(exchange_date(int(ns.min())).year, exchange_date(int(ns.max())).year)
+    local = ns + offsets[np.searchsorted(changes, ns, side="right")]
+    return np.asarray(local // (86_400 * _SECOND_NS), dtype=np.int64)
+
+
+def session_arrays(first: date, last: date) -> "tuple[IntArray, IntArray, IntArray]":
+    """Return the sessions with first <= day <= last: days since 1970-01-01, opens and closes in UTC ns.
+
+    Raises:
+        SessionRangeError: a bound is outside the table.
+    """
+    _check(first)
+    _check(last)
+    days, opens, closes = _arrays_of_years(first.year, max(last.year, first.year))
+    epoch = _EPOCH.toordinal()
+    begin, end = days.searchsorted((first.toordinal() - epoch, last.toordinal() - epoch + 1))
+    return days[begin:end], opens[begin:end], closes[begin:end]
+
+
+@lru_cache(maxsize=64)
+def _arrays_of_years(first: int, last: int) -> "tuple[IntArray, IntArray, IntArray]":
+    import numpy as np
+
+    days = np.arange(f"{first}-01-01", f"{last + 1}-01-01", dtype="datetime64[D]").astype(np.int64)
+    days = days[(days + 3) % 7 < 5]  # 1970-01-01 was a Thursday
+    closed = np.array([day for day in HOLIDAYS if first <= int(day[:4]) <= last], dtype="datetime64[D]")
+    days = days[~np.isin(days, closed.astype(np.int64))]
+    # No session spans a change of the clock, so the offset at noon holds for all of it.
+    changes, offsets = _offsets(first, last)
+    midnight = days * (86_400 * _SECOND_NS)
+    midnight -= offsets[np.searchsorted(changes, midnight + 17 * 3_600 * _SECOND_NS, side="right")]
+    closes = np.full(len(days), _clock_ns(_REGULAR_CLOSE), dtype=np.int64)
+    for text, (close, *_) in EARLY_CLOSES.items():
+        if first <= int(text[:4]) <= last:
+            closes[days == date.fromisoformat(text).toordinal() - _EPOCH.toordinal()] = _clock_ns(close)
+    arrays = days, midnight + _clock_ns(_REGULAR_OPEN), midnight + closes
+    for array in arrays:
+        array.flags.writeable = False  # they are shared by all who ask
+    return arrays
+
+
+def _clock_ns(clock_time: str) -> int:
+    hours, minutes = clock_time.split(":")
+    return (int(hours) * 3_600 + int(minutes) * 60) * _SECOND_NS
+
+
+@lru_cache(maxsize=64)
+def _offsets(first: int, last: int) -> "tuple[IntArray, IntArray]":
+    """Return when New York's clock changed in these years, and its offsets from UTC: one more, the first before all."""
+    import numpy as np
+
+    changes = [change for year in range(first, last + 1) for change in _changes_of_year(year)]
+    offsets = [_offset_at(_year_start(first)), *(_offset_at(change) for change in changes)]
+    return (
+        np.array(changes, dtype=np.int64) * _SECOND_NS,
+        np.array(offsets, dtype=np.int64) * _SECOND_NS,
+    )
+
+
+@lru_cache(maxsize=128)
+def _changes_of_year(year: int) -> tuple[int, ...]:
+    """Return the seconds since 1970 at which the clock was changed, found by halving each half year."""
+    changes = []
+    for begin, end in ((_year_start(year), _year_start(year, 7)), (_year_start(year, 7), _year_start(year + 1))):
+        low, high = begin, end
+        while _offset_at(low) != _offset_at(high) and high - low > 1:
+            middle = (low + high) // 2
+            if _offset_at(middle) == _offset_at(low):
+                low = middle
+            else:
+                high = middle
+        if _offset_at(begin) != _offset_at(end):
+            changes.append(high)
+    return tuple(changes)
+
+
+def _year_start(year: int, month: int = 1) -> int:
+    return int((datetime(year, month, 1, 5, tzinfo=UTC) - _EPOCH).total_seconds())
+
+
+def _offset_at(seconds: int) -> int:
+    offset = (_EPOCH + timedelta(seconds=seconds)).astimezone(EXCHANGE_ZONE).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())

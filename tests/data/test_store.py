@@ -178,7 +178,7 @@ def test_a_file_without_a_symbol_column_is_no_data_folder(tmp_path):
     write(tmp_path, "A_1d.csv", one_bar())
     assert "name the folder" in refused(ConfigError, tmp_path / "A_1d.csv", ["A"], "1 day")
     write(tmp_path, "B_1d.csv", "date,open,high,low,close\n")
-    assert "B_1d.csv: lacks one of the columns" in refused(DataGap, tmp_path, ["B"], "1 day")
+    assert "B_1d.csv line 1: lacks the column volume; name date" in refused(DataGap, tmp_path, ["B"], "1 day")
 
 
 @pytest.mark.parametrize("symbol", ["../A", "A/B", "A\\B", "", ".A", "A\n"])

@@ -4,6 +4,7 @@ import csv
 from datetime import UTC, date, datetime, timedelta
 
 import exchange_calendars
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,10 @@ from quant_trading.refdata.sessions import (
     SessionRangeError,
     at,
     exchange_date,
+    exchange_days,
     last_completed_session,
     next_session,
+    session_arrays,
     session_at,
     session_on,
     sessions_between,
@@ -113,3 +116,30 @@ def test_outside_the_table_is_said() -> None:
     ):
         session_on(date(2031, 1, 1))
     assert sessions_between(date(2025, 2, 1), date(2025, 1, 1)) == ()
+
+
+def test_sessions_as_arrays_equal_the_sessions_one_by_one():
+    epoch = date(1970, 1, 1).toordinal()
+    one_by_one = sessions_between(FIRST_SESSION_DAY, LAST_SESSION_DAY)
+    days, opens, closes = session_arrays(FIRST_SESSION_DAY, LAST_SESSION_DAY)
+    assert days.tolist() == [session.day.toordinal() - epoch for session in one_by_one]
+    assert opens.tolist() == [session.open_ns for session in one_by_one]
+    assert closes.tolist() == [session.close_ns for session in one_by_one]
+    assert [len(array) for array in session_arrays(date(2024, 1, 6), date(2024, 1, 7))] == [0, 0, 0]
+    with pytest.raises(SessionRangeError):
+        session_arrays(FIRST_SESSION_DAY - timedelta(days=1), LAST_SESSION_DAY)
+
+
+def test_exchange_dates_as_arrays_equal_those_one_by_one():
+    # Around midnight and both changes of the clock of every year, and the ends of the table.
+    moments = [
+        at(date(year, month, day), "00:00") + hours * 3_600_000_000_000 + nudge
+        for year in range(1990, 2027)
+        for month, day in ((1, 1), (3, 10), (3, 31), (4, 7), (10, 27), (11, 3), (12, 31))
+        for hours in (0, 1, 2, 3, 23)
+        for nudge in (-1, 0, 1)
+    ]
+    epoch = date(1970, 1, 1).toordinal()
+    expected = [exchange_date(moment).toordinal() - epoch for moment in moments]
+    assert exchange_days(np.array(moments)).tolist() == expected
+    assert exchange_days(np.empty(0, dtype=np.int64)).tolist() == []
