@@ -56,17 +56,31 @@ def date_ns(day: date) -> int:
 
 
 class Actions:
-    """The events of one contract, by date."""
+    """The events of one contract, by date.
 
-    def __init__(self, events: Iterable[Action]) -> None:
-        self.events = tuple(sorted(events, key=lambda event: (event.day, event.kind)))
-        splits = [event for event in self.events if event.kind == "split"]
+    Attributes:
+        has_splits: True when there is one at all.
+    """
+
+    def __init__(self, events: Iterable[Action], dividends: Callable[[], Iterable[Action]] | None = None) -> None:
+        """Take the events; dividends may be left to a function, for most prices are asked for with them left in."""
+        self._given = tuple(events)
+        self._load_dividends = dividends
+        self._events: tuple[Action, ...] | None = None
+        splits = sorted((event for event in self._given if event.kind == "split"), key=lambda event: event.day)
+        self.has_splits = bool(splits)
         self._split_ns = np.array([date_ns(event.day) for event in splits], dtype=np.int64)
         self._product = np.cumprod([1.0, *(event.value for event in splits)])
-        paid = [event for event in self.events if event.kind == "dividend"]
-        self._paid_ns = np.array([date_ns(event.day) for event in paid], dtype=np.int64)
-        self._paid = np.array([event.value for event in paid])
+        self._paid_ns = np.empty(0, dtype=np.int64)
         self._kept: FloatArray | None = None
+
+    @property
+    def events(self) -> tuple[Action, ...]:
+        """All of them, by date."""
+        if self._events is None:
+            more = self._load_dividends() if self._load_dividends is not None else ()
+            self._events = tuple(sorted((*self._given, *more), key=lambda event: (event.day, event.kind)))
+        return self._events
 
     def on(self, day: date) -> tuple[Action, ...]:
         """Return the events whose ex-date is `day`."""
@@ -88,13 +102,16 @@ class Actions:
             days: daily bars as traded, for the close before each ex-date.
         """
         if self._kept is None:
+            dividends = [event for event in self.events if event.kind == "dividend"]
+            self._paid_ns = np.array([date_ns(event.day) for event in dividends], dtype=np.int64)
+            paid = np.array([event.value for event in dividends])
             row = np.searchsorted(days.start_ns, self._paid_ns) - 1
             close = np.where(row >= 0, days.close[np.maximum(row, 0)], np.inf)
             # A dividend of a day that is also a split's is paid on the new shares.
             before = days.start_ns[np.maximum(row, 0)] if len(days.start_ns) else self._paid_ns
             ratio = self._product[np.searchsorted(self._split_ns, self._paid_ns, side="right")]
             ratio = ratio / self._product[np.searchsorted(self._split_ns, before, side="right")]
-            self._kept = np.cumprod(np.concatenate([[1.0], 1.0 - self._paid * ratio / close]))
+            self._kept = np.cumprod(np.concatenate([[1.0], 1.0 - paid * ratio / close]))
         known = self._kept[np.searchsorted(self._paid_ns, as_of_stamp, side="right")]
         return np.asarray(known / self._kept[np.searchsorted(self._paid_ns, stamps, side="right")])
 
@@ -105,7 +122,7 @@ class Actions:
             stamps: int64[T], date of each bar.
             days: daily bars as traded to take dividends out too, None to leave them in.
         """
-        if not self.events or len(bars) == 0:
+        if len(bars) == 0 or (days is None and not self.has_splits):
             return bars
         as_of = date_ns(exchange_date(as_of_ns))
         shares = self.split_factor(stamps, as_of)

@@ -18,7 +18,10 @@ _COLUMNS = ("start_ns", "open", "high", "low", "close", "volume", "wap", "count"
 
 def rows(bars: TapeBars, index: slice | IntArray | npt.NDArray[np.bool_]) -> TapeBars:
     """Return the rows of `bars` that `index` selects."""
-    return TapeBars(*(getattr(bars, name)[index] for name in _COLUMNS))
+    return TapeBars(
+        bars.start_ns[index], bars.open[index], bars.high[index], bars.low[index], bars.close[index],
+        bars.volume[index], bars.wap[index], bars.count[index],
+    )  # fmt: skip
 
 
 def concat(parts: Sequence[TapeBars]) -> TapeBars:
@@ -69,9 +72,11 @@ def aggregate(bars: TapeBars, group: IntArray) -> TapeBars:
     traded = bars.volume > 0
     has_trade = np.logical_or.reduceat(traded, first)
     # Runs without a trade keep all their (flat) rows; the others keep the rows with volume.
-    keep = traded | ~np.repeat(has_trade, np.diff(np.append(first, len(group))))
-    kept = rows(bars, keep)
-    begin = group_starts(group[keep])
+    kept, begin = bars, first
+    if not traded.all():
+        keep = traded | ~np.repeat(has_trade, np.diff(np.append(first, len(group))))
+        kept = rows(bars, keep)
+        begin = group_starts(group[keep])
     last = np.append(begin[1:], len(kept)) - 1
     volume = np.add.reduceat(kept.volume, begin)
     turnover = np.add.reduceat(kept.volume * kept.wap, begin)

@@ -4,6 +4,7 @@ Who pays what follows from the name; when, from the seed. Leveraged and bond fun
 nothing, are left out by their sector and type.
 """
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -33,18 +34,22 @@ SPLITS: dict[str, tuple[tuple[date, float], ...]] = {
 
 def corporate_actions(listing: Listing, key: int) -> Actions:
     """Return the events of one name from 2000 to the end of the table of sessions."""
-    events = [*splits_of(listing).events]
+    return Actions(splits_of(listing).events, lambda: _dividends(listing, key))
+
+
+def _dividends(listing: Listing, key: int) -> Iterator[Action]:
+    """Give what a name pays, by date."""
     rate = _yield_of(listing)
-    if rate > 0:
-        # The amount is that of 2025 and grows with the trend of the price; cents of cents are paid.
-        splits = _splits_of(listing)
-        for day in _quarterly(key % 3, (key >> 8) % 20):
-            amount = listing.price * rate / 4 * (1 + listing.drift) ** (day.year - 2025)
-            shares = 1.0
-            for split_day, ratio in splits:
-                shares *= ratio if day < split_day else 1.0
-            events.append(Action(day, "dividend", max(0.001, round(amount * shares, 3))))
-    return Actions(events)
+    if rate == 0:
+        return
+    # The amount is that of 2025 and grows with the trend of the price; cents of cents are paid.
+    splits = _splits_of(listing)
+    for day in _quarterly(key % 3, (key >> 8) % 20):
+        amount = listing.price * rate / 4 * (1 + listing.drift) ** (day.year - 2025)
+        shares = 1.0
+        for split_day, ratio in splits:
+            shares *= ratio if day < split_day else 1.0
+        yield Action(day, "dividend", max(0.001, round(amount * shares, 3)))
 
 
 def splits_of(listing: Listing) -> Actions:

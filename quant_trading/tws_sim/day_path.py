@@ -90,6 +90,7 @@ class DayPath:
         self._moves_key = mix(factors.seed, name_key(own))
         pull = _PULL_LEVERAGED if abs(listing.beta) >= 2.0 else _PULL
         pull = listing.pull / _SESSIONS_PER_YEAR if listing.pull else pull
+        self._own_vol = listing.own_vol / np.sqrt(_SESSIONS_PER_YEAR)
         self._power = (1.0 - pull) ** np.arange(1, PIECE + 1)
         # The walk before each piece.
         self._walked: list[float] = [0.0]
@@ -129,7 +130,9 @@ class DayPath:
         begin = first // PIECE
         known = len(self._walked) - 1
         if known < begin:
-            before = self._moves(known * PIECE, first)[0].reshape(-1, PIECE) / self._power
+            day, night = self._log_moves(known * PIECE, first)
+            before = (day + night).reshape(-1, PIECE)
+            before /= self._power
             added = np.cumsum(before, axis=1)[:, -1].tolist()
             kept = float(self._power[-1])
             self._walked += list(accumulate(added, lambda walk, add: kept * (walk + add), initial=self._walked[-1]))[1:]
@@ -146,10 +149,19 @@ class DayPath:
     def _moves(self, first: int, last: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return each day's whole log move, its night part, and the volatility of its day part."""
         listing, factors, span = self._listing, self._factors, slice(first, last)
+        day, night = self._log_moves(first, last)
+        level = factors.level[span]
+        own = self._own_vol * factors.root_level[span]
+        variance = (listing.beta * _MARKET_DAY * level) ** 2 + (_OWN_DAY * own) ** 2
+        variance += (listing.sector_beta * _SECTOR_DAY) ** 2 * level
+        return day + night, night, np.sqrt(variance)
+
+    def _log_moves(self, first: int, last: int) -> tuple[FloatArray, FloatArray]:
+        """Return each day's log move from open to close, and that of the night before it."""
+        listing, factors, span = self._listing, self._factors, slice(first, last)
         sector = factors.sector(listing.sector)
-        level, root_level = factors.level[span], factors.root_level[span]
         own_day, own_night = shocks(mix(self._moves_key, STREAM_OWN, 0), first, last)
-        own = listing.own_vol / np.sqrt(_SESSIONS_PER_YEAR) * root_level
+        own = self._own_vol * factors.root_level[span]
         if listing.stock_type == "COMMON":
             # Four times a year a company reports, after the close.
             shift = (first + self._moves_key) % _REPORT_EVERY
@@ -161,9 +173,7 @@ class DayPath:
         if listing.twin:
             # The same company elsewhere moves along, but for the exchange rate and the last cent.
             day += 0.003 * shocks(mix(self._key, STREAM_OWN, 2), first, last)[0]
-        variance = (listing.beta * _MARKET_DAY * level) ** 2 + (_OWN_DAY * own) ** 2
-        variance += (listing.sector_beta * _SECTOR_DAY) ** 2 * level
-        return day + night, night, np.sqrt(variance)
+        return day, night
 
 
 def shocks(key: int, first: int, last: int) -> tuple[FloatArray, FloatArray]:

@@ -1,9 +1,11 @@
 """The daily bars of one contract, by number; those of the built-in market are made when somebody looks at them."""
 
 from collections.abc import Callable
-from functools import lru_cache
 
-from quant_trading.tws_sim.aggregate import rows
+import numpy as np
+
+from quant_trading.tws_sim.aggregate import no_bars, rows
+from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
 __all__ = ["PIECE", "Days", "MadeDays"]
@@ -44,23 +46,25 @@ class Days:
 
 
 class MadeDays(Days):
-    """Daily bars that a function makes, whole pieces at a time; a year is made as one stretch and not kept."""
+    """Daily bars that a function makes, whole pieces at a time; of a long stretch the last piece alone is kept."""
 
     def __init__(self, start_ns: IntArray, make: Callable[[int, int], TapeBars]) -> None:
         """Take the stamps of all days and what makes the days first <= day < last, `first` a multiple of `PIECE`."""
         self.start_ns = start_ns
         self._make = make
-        self._piece = lru_cache(maxsize=_KEPT_PIECES)(self._make_piece)
-
-    def _make_piece(self, number: int) -> TapeBars:
-        return self._make(number * PIECE, min((number + 1) * PIECE, len(self)))
+        self._kept: Recent[int, TapeBars] = Recent(_KEPT_PIECES)
 
     def rows(self, first: int, last: int) -> TapeBars:
         """Return the days first <= day < last."""
         first, last = max(0, first), min(last, len(self))
         begin = first // PIECE
-        if last <= (begin + 1) * PIECE:
-            return rows(self._piece(begin), slice(first - begin * PIECE, max(first, last) - begin * PIECE))
-        end = min(-(-last // PIECE) * PIECE, len(self))
-        made = self._make(begin * PIECE, end)
+        if last <= first:
+            return no_bars()
+        end = -(-last // PIECE)
+        made = self._kept.find(begin) if end - begin == 1 else None
+        if made is None:
+            made = self._make(begin * PIECE, min(end * PIECE, len(self)))
+            # The day that is running is asked for again. A copy, for a view would keep the whole stretch.
+            tail = np.arange((end - 1 - begin) * PIECE, len(made))
+            self._kept.keep(end - 1, made if end - begin == 1 else rows(made, tail))
         return rows(made, slice(first - begin * PIECE, last - begin * PIECE))

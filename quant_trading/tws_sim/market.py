@@ -34,7 +34,7 @@ __all__ = ["NO_ACTIONS", "SeriesTape", "TopCursor"]
 
 _DAY_NS = DAY_SECONDS * SECOND_NS
 _STREAM_SIZES = 501
-_KEPT_SERIES = 128
+_KEPT_SERIES = 600
 _ROWS_READ = 60
 
 _POWERS = {1: 0, 10: -1, 100: -2, 1000: -3, 10_000: -4}
@@ -69,7 +69,7 @@ class SeriesTape:
         self._by_id = {contract.con_id: contract for contract in contracts}
         self._last_ns = last_ns
         self._load_series = load_series
-        # A series holds half a megabyte of days; a market of hundreds of names keeps those in use.
+        # A series holds tens of kilobytes, those of what was looked at last.
         self._series = lru_cache(maxsize=_KEPT_SERIES)(self._load)
         self._load_actions = load_actions
         self._actions = lru_cache(maxsize=None)(self._find_actions)
@@ -249,7 +249,7 @@ class SeriesTape:
 
     def _split_since(self, contract: Contract, series: Series, day: int, at_ns: int) -> float:
         actions = self.actions(contract)
-        if not actions.events:
+        if not actions.has_splits:
             return 1.0
         return actions.split_between(int(series.days.start_ns[day]), date_ns(exchange_date(at_ns)))
 
@@ -451,7 +451,7 @@ def _extended(bars: TapeBars, more: TapeBars) -> TapeBars:
 
 
 def _adjusted(actions: Actions, as_of_ns: int, days: Days | None, bars: TapeBars, stamps: IntArray) -> TapeBars:
-    return actions.adjusted(bars, stamps, as_of_ns, days) if actions.events else bars
+    return actions.adjusted(bars, stamps, as_of_ns, days)
 
 
 def _row_of(so_far: SessionSoFar, series: Series, day: int) -> list[int]:

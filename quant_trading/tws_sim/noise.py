@@ -21,9 +21,12 @@ _GAMMA = 0x9E3779B97F4A7C15
 _M1, _M2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = 0xFFFFFFFFFFFFFFFF
 _GAMMA_U, _M1_U, _M2_U = np.uint64(_GAMMA), np.uint64(_M1), np.uint64(_M2)
+_ONE, _BITS_11, _BITS_16 = np.uint64(1), np.uint64(11), np.uint64(16)
+_BITS_27, _BITS_30, _BITS_31, _BITS_32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
 _TO_UNIT = 2.0**-53
 _LANE_WIDTH = 1 << 20
-_WORD = np.uint64(0xFFFF)
+# Every other 16-bit word, and the lower half of the bits.
+_WORDS, _LOWER = np.uint64(0x0000FFFF0000FFFF), np.uint64(0xFFFFFFFF)
 # Four independent words, each uniform on 0..65535: mean 2 x 65535, variance 4 x (65536**2 - 1) / 12.
 _WORDS_MEAN = 2.0 * 65535.0
 _PER_WORDS_DEVIATION = 1.0 / ((65536.0**2 - 1.0) / 3.0) ** 0.5
@@ -49,21 +52,33 @@ def name_key(name: str) -> int:
 
 
 def _scramble(state: KeyArray) -> KeyArray:
-    state = (state ^ (state >> np.uint64(30))) * _M1_U
-    state = (state ^ (state >> np.uint64(27))) * _M2_U
-    return np.asarray(state ^ (state >> np.uint64(31)), dtype=np.uint64)
+    # In place wherever it can be: most of the market is made here.
+    mixed = state >> _BITS_30
+    mixed ^= state
+    mixed *= _M1_U
+    shifted = mixed >> _BITS_27
+    mixed ^= shifted
+    mixed *= _M2_U
+    np.right_shift(mixed, _BITS_31, out=shifted)
+    mixed ^= shifted
+    return mixed
 
 
 def keys_at(key: int, positions: IntArray) -> KeyArray:
     """Return one stream key for each position (a day number, a minute of the epoch)."""
-    return _scramble(np.uint64(key) + (positions.astype(np.uint64) + np.uint64(1)) * _GAMMA_U)
+    state = positions.astype(np.uint64)
+    state += _ONE
+    state *= _GAMMA_U
+    state += np.uint64(key)
+    return _scramble(state)
 
 
 def bits_at(keys: KeyArray, lane: int, width: int) -> KeyArray:
     """Return uint64[len(keys), width] of random bits."""
     first = lane * _LANE_WIDTH + 1
     counter = np.arange(first, first + width, dtype=np.uint64)
-    return _scramble(keys[:, None] + counter[None, :] * _GAMMA_U)
+    counter *= _GAMMA_U
+    return _scramble(keys[:, None] + counter)
 
 
 def uniforms(keys: KeyArray, lane: int, width: int) -> FloatArray:
@@ -78,7 +93,9 @@ def normals(keys: KeyArray, lane: int, width: int) -> FloatArray:
 
 def uniforms_of(bits: KeyArray) -> FloatArray:
     """Return numbers in [0, 1) made of random bits."""
-    return np.asarray((bits >> np.uint64(11)).astype(np.float64) * _TO_UNIT)
+    units = (bits >> _BITS_11).astype(np.float64)
+    units *= _TO_UNIT
+    return units
 
 
 def normals_of(bits: KeyArray) -> FloatArray:
@@ -87,7 +104,20 @@ def normals_of(bits: KeyArray) -> FloatArray:
     The four 16-bit words of a number are summed (which is nearly normal, its tails too thin) and stretched by
     the cubic that restores the fourth moment: arithmetic only, so the bits are the same on every processor.
     """
-    total = (bits & _WORD) + ((bits >> np.uint64(16)) & _WORD)
-    total += ((bits >> np.uint64(32)) & _WORD) + (bits >> np.uint64(48))
-    x = (total.astype(np.float64) - _WORDS_MEAN) * _PER_WORDS_DEVIATION
-    return np.asarray(x * (1.0 + _TAIL * (x * x - 3.0)) / _STRETCHED_DEVIATION)
+    total = bits >> _BITS_16
+    total &= _WORDS
+    other = bits & _WORDS
+    total += other
+    np.right_shift(total, _BITS_32, out=other)
+    total &= _LOWER
+    total += other
+    x = total.astype(np.float64)
+    x -= _WORDS_MEAN
+    x *= _PER_WORDS_DEVIATION
+    stretch = x * x
+    stretch -= 3.0
+    stretch *= _TAIL
+    stretch += 1.0
+    x *= stretch
+    x /= _STRETCHED_DEVIATION
+    return x

@@ -44,12 +44,12 @@ def refine(
     """
     # One draw for all uses: this runs for every minute somebody looks at.
     bits = bits_at(keys, 0, 6 * n + 2)
-    walk, wicks_up, wicks_down, unrest = np.split(normals_of(bits[:, : 4 * n]), 4, axis=1)
+    normal = normals_of(bits[:, : 4 * n])
+    walk, wicks_up, wicks_down, unrest = (normal[:, k * n : (k + 1) * n] for k in range(4))
     chance = uniforms_of(bits[:, 4 * n :])
 
-    open_, high, low, close = (
-        _ticks(price, scale) for price in (parents.open, parents.high, parents.low, parents.close)
-    )
+    prices = np.array((parents.open, parents.high, parents.low, parents.close, before))
+    open_, high, low, close, earlier = np.rint(prices * scale).astype(np.int64)
     volume, count = parents.volume.astype(np.int64), parents.count
     active, traded_so_far = _active_parts(chance[:, :n], weights, volume, count, force_first)
     path, sigma = _path(open_, high, low, close, walk, chance[:, 2 * n :], traded_so_far[:, -1])
@@ -78,7 +78,7 @@ def refine(
         closes[dealt] = path.take(row[dealt] + traded_so_far[dealt])
         scarce[dealt] = False
 
-    nothing_yet = np.where(volume > 0, _ticks(before, scale), close)[:, None]
+    nothing_yet = np.where(volume > 0, earlier, close)[:, None]
     idle_price = np.where(traded_so_far > 0, closes, nothing_yet)
     po, ph, pl, pc = (np.where(active, ticks, idle_price).ravel() / scale for ticks in (opens, highs, lows, closes))
     movement = np.abs(closes - opens) / np.maximum(sigma[:, None], 1.0)
@@ -147,10 +147,6 @@ def _deal(
     path[dealt[row[begins]], ordinal[begins] + 1] = price[ends - 1]
 
 
-def _ticks(price: FloatArray, scale: int) -> IntArray:
-    return np.rint(price * scale).astype(np.int64)
-
-
 def _active_parts(
     chance: FloatArray, weights: FloatArray, volume: IntArray, count: IntArray, force_first: BoolArray
 ) -> tuple[BoolArray, IntArray]:
@@ -195,9 +191,11 @@ def _path(
     knot = np.rint(np.sin(0.5 * np.pi * chance) ** 2 * inner).astype(np.int64) + np.minimum(m, 1)[:, None]
     knot = np.minimum(knot, np.maximum(m - 1, 0)[:, None])
     high_first = knot[:, 0] <= knot[:, 1]
-    positions = np.stack([np.zeros(size, dtype=np.int64), knot.min(axis=1), knot.max(axis=1), m], axis=1)
-    values = np.stack([open_, np.where(high_first, high, low), np.where(high_first, low, high), close], axis=1)
-    knots = np.take_along_axis(walk, positions, axis=1)
+    positions, values = np.zeros((size, 4), dtype=np.int64), np.empty((size, 4), dtype=np.int64)
+    positions[:, 1], positions[:, 2], positions[:, 3] = knot.min(axis=1), knot.max(axis=1), m
+    values[:, 0], values[:, 3] = open_, close
+    values[:, 1], values[:, 2] = np.where(high_first, high, low), np.where(high_first, low, high)
+    knots = walk.take(positions + np.arange(0, size * (n + 1), n + 1)[:, None])
 
     column = np.arange(n + 1, dtype=np.int64)
     segment = (column > positions[:, 1:2]).astype(np.int64) + (column > positions[:, 2:3])
@@ -208,8 +206,9 @@ def _path(
     raw = value + (values.take(end) - value) * fraction
     raw += sigma[:, None] * (walk - drift - (knots.take(end) - drift) * fraction)
 
-    folded = np.mod(raw - low[:, None], np.maximum(2.0 * span, 1.0)[:, None])
-    folded = np.where(folded > span[:, None], 2.0 * span[:, None] - folded, folded)
+    width = span[:, None]
+    folded = np.mod(raw - low[:, None], np.maximum(2.0 * width, 1.0))
+    folded = np.where(folded > width, 2.0 * width - folded, folded)
     path = low[:, None] + np.maximum(np.rint(folded), 0.0).astype(np.int64)
     path[:, 0] = open_
     path[np.arange(size), m] = close

@@ -219,7 +219,7 @@ class SeededMarket:
         """Return the minutes of the regular sessions of `days`."""
         minutes = (closes - opens) // (60 * SECOND_NS)
         parts = []
-        for n in np.unique(minutes).tolist():
+        for n in sorted(set(minutes.tolist())):
             same = minutes == n
             parents = _restamped(rows(days, same), opens[same])
             keys = keys_at(mix(key, _STREAMS["minutes"]), parents.start_ns // SECOND_NS)
@@ -255,7 +255,7 @@ def _to_cents(price: FloatArray) -> FloatArray:
 
 def _as_traded(days: TapeBars, actions: Actions, stamps: IntArray) -> TapeBars:
     """Return some of the days `stamps` with the prices and volumes there were before the splits to come."""
-    if not actions.events:
+    if not actions.has_splits:
         return days
     shares = actions.split_factor(days.start_ns, int(stamps[-1]))
     open_, high, low, close, wap = (
@@ -266,6 +266,7 @@ def _as_traded(days: TapeBars, actions: Actions, stamps: IntArray) -> TapeBars:
     return TapeBars(days.start_ns, open_, high, low, close, volume, wap, count)
 
 
+@cache
 def _round_the_clock(minutes: int) -> FloatArray:
     """Return each minute's share of the trades of a session that lasts a day: most of them while New York is open."""
     position = np.linspace(0.0, 24.0, minutes)
@@ -273,6 +274,7 @@ def _round_the_clock(minutes: int) -> FloatArray:
     return np.asarray(weights / weights.sum())
 
 
+@cache
 def _smile(minutes: int) -> FloatArray:
     """Return each minute's share of a session's trades: busy at both ends, busiest at the auctions."""
     position = np.linspace(-1.0, 1.0, minutes)

@@ -7,7 +7,6 @@ happen at its stamp, so the second is the resolution of the tape.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
 from quant_trading.tws_sim.days import Days
 from quant_trading.tws_sim.halts import Halt, without_halted
 from quant_trading.tws_sim.noise import keys_at, mix
+from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.refine import refine
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars, TradeTicks, What
 from quant_trading.tws_sim.ticks import TopRows, cut_trades, top_rows, trades_of
@@ -27,7 +27,7 @@ DAY_SECONDS = 86_400
 _STREAM_SECONDS = 77
 
 # A contract's seconds of one block: a minute is 60 rows, an hour 3600, so a few megabytes in all.
-_CACHED_BLOCKS, _CACHED_DAYS = 32, 32
+_CACHED_BLOCKS, _CACHED_DAYS = 12, 4
 _BLOCKS_AHEAD = 6
 
 
@@ -149,8 +149,8 @@ class Series:
         self.scale = scale
         self._load_blocks = load_blocks
         self._load_all_hours = load_all_hours
-        self._day_blocks = lru_cache(maxsize=_CACHED_DAYS)(self._load_day)
-        self._so_far = lru_cache(maxsize=_CACHED_BLOCKS)(self._add_up)
+        self._day_blocks: Recent[tuple[int, bool], TapeBars] = Recent(_CACHED_DAYS)
+        self._so_far: Recent[tuple[int, int], SessionSoFar] = Recent(_CACHED_BLOCKS)
         self._runs: dict[tuple[int, int, bool], _Run] = {}
 
     def day_span(self, use_rth: bool) -> tuple[IntArray, IntArray]:
@@ -163,7 +163,10 @@ class Series:
         """Return the blocks of the days first <= day < last."""
         if last <= first:
             return no_bars()
-        return self._day_blocks(first, use_rth) if last - first == 1 else self._load(first, last, use_rth)
+        if last - first > 1:
+            return self._load(first, last, use_rth)
+        key = first, use_rth
+        return self._day_blocks.find(key) or self._day_blocks.keep(key, self._load(first, last, use_rth))
 
     def serves(self, what: What) -> bool:
         """Say whether there are bars of that side: forex has no trades, an index no quotes."""
@@ -259,14 +262,14 @@ class Series:
 
     def so_far_before(self, day: int, block: int) -> SessionSoFar:
         """Return what the day's session had come to when its block number `block` began."""
-        return self._so_far(day, block)
+        found = self._so_far.find((day, block))
+        if found is None:
+            found = self._so_far_at_open(day).plus(self.blocks(day, day + 1, True), block)
+        return self._so_far.keep((day, block), found)
 
     def so_far_at_close(self, day: int) -> SessionSoFar:
         """Return what the day's session came to."""
         return self._so_far_at_open(day).plus(self.days.rows(day, day + 1), 1)
-
-    def _add_up(self, day: int, block: int) -> SessionSoFar:
-        return self._so_far_at_open(day).plus(self.blocks(day, day + 1, True), block)
 
     def _so_far_at_open(self, day: int) -> SessionSoFar:
         last = self.days.close_on(day - 1) if day > 0 else None
@@ -302,9 +305,6 @@ class Series:
         """Return the latest day that began at or before `ns`, -1 before the first."""
         return int(np.searchsorted(self.day_start_ns, ns, side="right")) - 1
 
-    def _load_day(self, day: int, use_rth: bool) -> TapeBars:
-        return self._load(day, day + 1, use_rth)
-
     def _load(self, first: int, last: int, use_rth: bool) -> TapeBars:
         blocks = self._load_blocks(first, last, use_rth)
         return without_halted(blocks, self.halts) if self.halts else blocks
@@ -334,7 +334,7 @@ class Series:
         keys = keys_at(mix(self.key, _STREAM_SECONDS), parents.start_ns // SECOND_NS)
         opens: npt.NDArray[np.bool_] = parents.start_ns == self.open_ns[day]
         parts = []
-        for length in np.unique(lengths).tolist():
+        for length in sorted(set(lengths.tolist())):
             same = lengths == length
             weights = np.full(length, 1.0 / length)
             parts.append(
