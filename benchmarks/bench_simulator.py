@@ -30,6 +30,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from benchmarks.client_work import own_work
 from benchmarks.front_doors import ROOT
 from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.config import SimConfig
@@ -311,7 +312,7 @@ def bench_orders() -> list[Figure]:
             Figure("  orders filled", per_second, "orders/s"),
         ]
 
-    own = statistics.median(asyncio.run(own_work_of_client()))
+    own = statistics.median(asyncio.run(own_work(logged_on(market()), ORDERS + 100))[100:])
     with simulator_process() as port:
         return asyncio.run(with_client(port, program))
 
@@ -331,41 +332,6 @@ async def order_to_fill(ib: Any, stock: Any, place: int, *, at_rest: bool) -> fl
     trade = ib.placeOrder(stock, MarketOrder("BUY" if place % 2 else "SELL", 1))
     trade.fillEvent += lambda *_: filled.set_result(time.perf_counter())
     return (await asyncio.wait_for(filled, 10) - begun) * 1000
-
-
-class _Nowhere:
-    """A transport that keeps what is written, and when."""
-
-    data, at = b"", 0.0
-
-    def write(self, data: bytes) -> None:
-        self.data, self.at = data, time.perf_counter()
-
-
-async def own_work_of_client() -> list[float]:
-    """Return the milliseconds ib_async spends itself, by order: placeOrder to bytes, and the answer's bytes to the fill."""
-    from ib_async import IB, MarketOrder, Stock
-
-    session, ib, wire = logged_on(market()), IB(), _Nowhere()
-    # A client that is connected to nobody: it is handed the bytes.
-    client, ib.wrapper.clientId = ib.client, 1
-    client._serverVersion = client.decoder.serverVersion = VERSION
-    client.MaxRequests, client.conn.transport, client.connState = 0, wire, client.CONNECTED
-    client.updateReqId(1)
-    stock, took = Stock("AAPL", "SMART", "USD", conId=265598), []
-    for place in range(ORDERS + 100):
-        begun = time.perf_counter()
-        trade = ib.placeOrder(stock, MarketOrder("BUY" if place % 2 else "SELL", 1))
-        encoded = wire.at - begun
-        fills: list[float] = []
-        trade.fillEvent += lambda *_, fills=fills: fills.append(time.perf_counter())
-        session.receive(wire.data)
-        answer = session.data_to_send()
-        begun = time.perf_counter()
-        client._onSocketHasData(answer)
-        took.append((encoded + fills[0] - begun) * 1000)
-    client.conn.transport, client.connState = None, client.DISCONNECTED
-    return took[100:]
 
 
 class _Later:
