@@ -40,7 +40,14 @@ def month_table(months: Months, caption: Caption) -> str:
             else:
                 cells.append('<td class="num none"></td>')
         colour = "gain" if total > 0.0 else "loss" if total < 0.0 else ""
-        cells.append(element("td", escape(_short(total)), class_=f"num total {colour}".strip(), data_v=repr(total)))
+        cells.append(
+            element(
+                "td",
+                escape(_short(total)),
+                class_=f"num total {colour}".strip(),
+                data_v=repr(total) if np.isfinite(total) else None,
+            )
+        )
         rows.append(element("tr", "".join(cells)))
     inside = element("thead", element("tr", '<th scope="col"><span class="hidden">Year</span></th>' + head))
     table = element("table", inside + element("tbody", "".join(rows)), class_="heat", aria_label=caption.title)
@@ -51,6 +58,8 @@ def month_table(months: Months, caption: Caption) -> str:
 
 def _short(value: float) -> str:
     """Return a percentage with one decimal and its sign, without the percent sign that every cell would repeat."""
+    if not np.isfinite(value):
+        return "n/a"
     rounded = f"{abs(value) * 100.0:,.1f}" if abs(value) < 10.0 else f"{abs(value) * 100.0:,.0f}"
     return rounded if rounded == "0.0" else ("+" if value > 0.0 else MINUS) + rounded
 
