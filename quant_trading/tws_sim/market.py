@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from quant_trading.refdata.sessions import exchange_date
 from quant_trading.tws_sim.actions import Actions, date_ns
@@ -28,14 +26,22 @@ from quant_trading.tws_sim.tape import (
     TradeTicks,
     What,
 )
-from quant_trading.tws_sim.ticks import QUARTER_NS, concat_quotes, concat_trades, cut_quotes, cut_trades, quotes_of
+from quant_trading.tws_sim.ticks import (
+    QUARTER_NS,
+    TopRows,
+    concat_quotes,
+    concat_trades,
+    cut_quotes,
+    cut_trades,
+    quotes_of,
+)
 
 __all__ = ["NO_ACTIONS", "SeriesTape", "TopCursor"]
 
 _DAY_NS = DAY_SECONDS * SECOND_NS
 _STREAM_SIZES = 501
 _KEPT_SERIES = 600
-_ROWS_READ = 60
+_ROWS_READ = 24
 
 _POWERS = {1: 0, 10: -1, 100: -2, 1000: -3, 10_000: -4}
 
@@ -195,7 +201,7 @@ class SeriesTape:
         for series, day, block in self._blocks_between(contract, start_ns, end_ns, True):
             # One table may be of several blocks.
             top = series.top(day, block)
-            ends_ns = top.start_ns + len(top.columns) * QUARTER_NS
+            ends_ns = top.start_ns + len(top) * QUARTER_NS
             if series.has_volume and ends_ns > done_ns:
                 parts.append(cut_quotes(quotes_of(top, series.scale), done_ns, end_ns))
                 done_ns = ends_ns
@@ -232,8 +238,7 @@ class SeriesTape:
             so_far = series.so_far_before(day, 0)
             return None if so_far.last is None else _row_of(so_far, series, day)
         top = series.top(day, block)
-        row: list[int] = top.columns[top.index(at_ns)].tolist()
-        return row
+        return top.row(top.index(at_ns))
 
     def _closed_row(self, contract: Contract, series: Series, day: int, at_ns: int) -> list[int] | None:
         so_far = series.so_far_at_close(day)
@@ -340,7 +345,7 @@ class TopCursor:
         self._tape = tape
         self._contract = contract
         self._from_ns = self._until_ns = self.until_ns = self.epoch = 0
-        self._table: npt.NDArray[np.signedinteger[Any]] | None = None
+        self._table: TopRows | None = None
         self._part = -1
         self._rows: list[list[int]] = []
         self.row: list[int] | None = None
@@ -360,9 +365,7 @@ class TopCursor:
             part = number // _ROWS_READ
             if part != self._part:
                 self._part = part
-                self._rows = self._table[part * _ROWS_READ : (part + 1) * _ROWS_READ].tolist() or [
-                    self._table[-1].tolist()
-                ]
+                self._rows = self._table.rows(part * _ROWS_READ, (part + 1) * _ROWS_READ)
             inside = number - part * _ROWS_READ
             self.row = self._rows[inside] if inside < len(self._rows) else self._rows[-1]
             self.until_ns = self._from_ns + (number + 1) * QUARTER_NS
@@ -403,8 +406,8 @@ class TopCursor:
             self._from_ns, self._until_ns = at_ns, following
             return
         top = series.top(day, block)
-        self._table, self._from_ns = top.columns, top.start_ns
-        following = max(following, top.start_ns + len(top.columns) * QUARTER_NS)
+        self._table, self._from_ns = top, top.start_ns
+        following = max(following, top.start_ns + len(top) * QUARTER_NS)
         halts = [halt.start_ns for halt in series.halts if at_ns < halt.start_ns < following]
         self._until_ns = min([following, *halts])
 
@@ -412,7 +415,8 @@ class TopCursor:
         self.row = None
         blocks = len(series.blocks(day, day + 1, True))
         if blocks:
-            self.row = series.top(day, blocks - 1).columns[-1].tolist()
+            top = series.top(day, blocks - 1)
+            self.row = top.row(len(top) - 1)
         if self.row is None or self.row[2] == 0:
             self.row = self._tape._closed_row(self._contract, series, day, at_ns)
         split = self._tape._split_since(self._contract, series, day, at_ns)

@@ -27,7 +27,7 @@ DAY_SECONDS = 86_400
 _STREAM_SECONDS = 77
 
 # A contract's seconds of one block: a minute is 60 rows, an hour 3600, so a few megabytes in all.
-_CACHED_BLOCKS, _CACHED_DAYS = 12, 4
+_CACHED_BLOCKS, _CACHED_DAYS, _CACHED_RUNS = 12, 4, 2
 _BLOCKS_AHEAD = 6
 
 
@@ -87,6 +87,7 @@ class _Run:
     Attributes:
         first: number of the first block.
         bounds: row at which the seconds of each block begin, and the end of the last.
+        last_sizes: size of the last trade by the end of each block, known once somebody looked at the book.
     """
 
     first: int
@@ -94,6 +95,7 @@ class _Run:
     seconds: TapeBars
     trades: TradeTicks | None = None
     top: TopRows | None = None
+    last_sizes: list[int] | None = None
 
 
 class Series:
@@ -241,12 +243,11 @@ class Series:
             # A halt that begins within a block stops its seconds at once; the block itself was under way.
             seconds = without_halted(seconds, halts)
         run = _Run(block, bounds, seconds)
-        if len(self._runs) >= _CACHED_BLOCKS:
-            # The oldest go first; a reader stands in one of the newest.
-            for old in list(self._runs)[: _CACHED_BLOCKS // 2]:
-                del self._runs[old]
-        for other in self._runs.values():
-            other.top = None
+        # A reader stands in one of the newest.
+        kept = list({id(other): other for other in reversed(self._runs.values())}.values())[: _CACHED_RUNS - 1]
+        self._runs = {key: other for key, other in self._runs.items() if any(other is one for one in kept)}
+        for other in kept:
+            other.top = other.trades = None
         for number in range(block, last):
             self._runs[day, number, use_rth] = run
         return run
@@ -319,12 +320,22 @@ class Series:
             round(so_far.low * scale),
             so_far.volume,
         )
-        return top_rows(run.seconds, self._trades_of(run), self.key, scale, self.spread_on(day), before)
+        # Trades are many; only who reads ticks keeps them.
+        trades = run.trades or trades_of(run.seconds, self.key, scale)
+        top = top_rows(run.seconds, trades, self.key, scale, self.spread_on(day), before)
+        run.last_sizes = top.seconds[np.array(run.bounds[1:]) - 1, 3].tolist()
+        return top
 
     def _last_size_before(self, day: int, block: int, otherwise: int) -> int:
         """Return the size of the last trade of the day before the block began."""
         traded = np.flatnonzero(self.blocks(day, day + 1, True).volume[:block] > 0)
-        return int(self.trades(day, int(traded[-1]), True).size[-1]) if len(traded) else otherwise
+        if len(traded) == 0:
+            return otherwise
+        latest = int(traded[-1])
+        run = self._runs.get((day, latest, True))
+        if run is not None and run.last_sizes is not None:
+            return run.last_sizes[latest - run.first]
+        return int(self.trades(day, latest, True).size[-1])
 
     def _refine(self, day: int, blocks: TapeBars, wanted: IntArray) -> TapeBars:
         """Return the seconds of the blocks numbered `wanted`, in rising time."""

@@ -26,20 +26,43 @@ _STREAM_PRINTS, _STREAM_SIZES = 88, 501
 
 @dataclass(frozen=True, slots=True)
 class TopRows:
-    """The top of the book at each quarter of a second, one row each; prices in ticks.
+    """The top of the book at each quarter of a second, kept small: hundreds of these may be in use at once.
+
+    A row is bid, ask, last, bid size, ask size, last size, open, high, low, volume; prices in ticks; last is 0 before
+    the first trade ever, open, high and low while volume is 0.
 
     Attributes:
         start_ns: of the first row.
-        columns: int32[T, 10], int64 where that is too small: bid, ask, last, bid size, ask size, last size, open,
-            high, low, volume; last is 0 before the first trade ever, open, high and low while volume is 0.
+        seconds: int32[T, 8], int64 where that is too small: what moves once a second, a row without the two sizes.
+        lots: uint8[4 T, 2], the sizes of bid and ask in hundreds.
     """
 
     start_ns: int
-    columns: npt.NDArray[np.signedinteger[Any]]
+    seconds: npt.NDArray[np.signedinteger[Any]]
+    lots: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.lots)
 
     def index(self, at_ns: int) -> int:
-        """Return the row of a moment, the last one for later moments."""
-        return min((at_ns - self.start_ns) // QUARTER_NS, len(self.columns) - 1)
+        """Return the number of the row of a moment, of the last one for later moments."""
+        return min((at_ns - self.start_ns) // QUARTER_NS, len(self) - 1)
+
+    def rows(self, first: int, last: int) -> list[list[int]]:
+        """Return the rows first <= number < last, or the last one when there are none."""
+        if first >= len(self):
+            first, last = len(self) - 1, len(self)
+        begin = first // 4
+        seconds = self.seconds[begin : -(-last // 4)].tolist()
+        rows = []
+        for place, (bid_lots, ask_lots) in enumerate(self.lots[first:last].tolist(), start=first - 4 * begin):
+            bid, ask, price, *rest = seconds[place // 4]
+            rows.append([bid, ask, price, 100 * bid_lots, 100 * ask_lots, *rest])
+        return rows
+
+    def row(self, number: int) -> list[int]:
+        """Return one row."""
+        return self.rows(number, number + 1)[0]
 
 
 def no_trades() -> TradeTicks:
@@ -108,7 +131,9 @@ def _sizes(volume: IntArray, count: IntArray, first: IntArray, row: IntArray, ch
 
 def quotes_of(top: TopRows, scale: int) -> QuoteTicks:
     """Return the quotes of the rows, one for each change of a price or a size; the first row counts as one."""
-    sides = top.columns[:, [0, 1, 3, 4]]
+    sides = np.empty((len(top), 4), dtype=np.int64)
+    sides[:, :2] = np.repeat(top.seconds[:, :2], 4, axis=0)
+    sides[:, 2:] = 100 * top.lots.astype(np.int64)
     changed = np.ones(len(sides), dtype=np.bool_)
     changed[1:] = (sides[1:] != sides[:-1]).any(axis=1)
     at = np.flatnonzero(changed)
@@ -148,19 +173,17 @@ def top_rows(
     highs = np.where(volumes > 0, np.maximum.accumulate(highs)[latest], 0)
     lows = np.where(volumes > 0, np.minimum.accumulate(lows)[latest], 0)
     bids = np.maximum(1, lasts - spread // 2)
-    # Hundreds of these may be in use at once.
-    is_small = max(int(volumes[-1]), int(lasts.max()) + spread, int(highs.max())) < 2**31
-    table = np.empty((4 * size, 10), dtype=np.int32 if is_small else np.int64)
-    per_second = (bids, bids + spread, lasts, None, None, sizes, opens, highs, lows, volumes)
-    for number, column in enumerate(per_second):
-        if column is not None:
-            table[:, number] = np.repeat(column, 4)
+    is_small = max(int(volumes[-1]), int(lasts.max()) + spread, int(highs.max()), int(sizes.max())) < 2**31
+    table = np.empty((size, 8), dtype=np.int32 if is_small else np.int64)
+    for number, column in enumerate((bids, bids + spread, lasts, sizes, opens, highs, lows, volumes)):
+        table[:, number] = column
     start = int(seconds.start_ns[0])
     quarter = start // QUARTER_NS + np.arange(4 * size, dtype=np.int64)
     drawn = keys_at(mix(key, _STREAM_SIZES), quarter)
-    table[:, 3] = 100 * (1 + (drawn % np.uint64(9)).astype(np.int64))
-    table[:, 4] = 100 * (1 + ((drawn >> np.uint64(8)) % np.uint64(9)).astype(np.int64))
-    return TopRows(start, table)
+    lots = np.empty((4 * size, 2), dtype=np.uint8)
+    lots[:, 0] = 1 + drawn % np.uint64(9)
+    lots[:, 1] = 1 + (drawn >> np.uint64(8)) % np.uint64(9)
+    return TopRows(start, table, lots)
 
 
 def concat_trades(parts: list[TradeTicks]) -> TradeTicks:
