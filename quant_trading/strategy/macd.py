@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.limits import Limits
-from quant_trading.indicators.macd import macd
+from quant_trading.indicators.crossings import crossing_sides
+from quant_trading.indicators.macd import MACD_SEEDS
+from quant_trading.indicators.sides import SideArray, signal_of
 from quant_trading.strategy.base import equal_weights, register
 
 __all__ = ["Macd"]
@@ -23,12 +23,14 @@ class Macd:
     Attributes:
         fast, slow, signal_span: EMA spans in bars, fast < slow.
         timeframe: minutes of the bars it wants to trade on, one of 1, 3, 5, 10.
+        seed: how the averages begin: first (pandas), sma, or delayed (TA-Lib).
     """
 
     fast: int = 12
     slow: int = 26
     signal_span: int = 9
     timeframe: int = 5
+    seed: str = "first"
 
     def __post_init__(self) -> None:
         for name in ("fast", "slow", "signal_span"):
@@ -39,10 +41,12 @@ class Macd:
             raise ValueError(f"fast = {self.fast} is not below slow = {self.slow}")
         if self.timeframe not in _TIMEFRAMES:
             raise ValueError(f"timeframe = {self.timeframe} is not among 1, 3, 5, 10 minutes; set MACD_TIMEFRAME=5")
+        if self.seed not in MACD_SEEDS:
+            raise ValueError(f"seed = {self.seed!r} is not among {', '.join(MACD_SEEDS)}; pandas is first")
 
     @property
     def first_valid(self) -> int:
-        """Return the 0-based bar from which crossings count."""
+        """Return the 0-based bar of a symbol from which its crossings count."""
         return self.slow + self.signal_span - 1
 
     @property
@@ -51,24 +55,16 @@ class Macd:
         forget = -math.log1p(-2.0 / (self.slow + 1))
         return self.first_valid + math.ceil(53.0 * math.log(2.0) / forget)
 
+    def sides(self, bars: BarPanel) -> SideArray:
+        """Return `signal` as int8[T, N]: 1, -1, 0, and HOLD where it cannot know."""
+        return crossing_sides(bars.close, self.fast, self.slow, self.signal_span, self.seed)
+
     def signal(self, bars: BarPanel) -> FloatArray:
-        """Return 1 after a crossing up, -1 after a crossing down, 0 before the first; NaN before it can know."""
-        histogram = macd(bars.close, self.fast, self.slow, self.signal_span).histogram
-        state = np.zeros_like(histogram)
-        if len(histogram) > 1:
-            before, now = histogram[:-1], histogram[1:]
-            state[1:] = np.where((before <= 0.0) & (now > 0.0), 1.0, np.where((before >= 0.0) & (now < 0.0), -1.0, 0.0))
-        state[: self.first_valid] = 0.0
-        held = _hold_last(state)
-        held[: self.first_valid] = np.nan
-        return held
+        """Return 1 after a crossing up, -1 after a crossing down, 0 before the first; NaN before it can know.
+
+        Each symbol counts its own bars: one that is missing is not there at all, whoever else is in the panel.
+        """
+        return signal_of(self.sides(bars))
 
     def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
         return equal_weights(signal, limits)
-
-
-def _hold_last(state: FloatArray) -> FloatArray:
-    """Return `state` with each 0 replaced by the last value above it in its column that is not 0."""
-    rows = np.arange(len(state))[:, np.newaxis]
-    last = np.maximum.accumulate(np.where(state != 0.0, rows, 0), axis=0)
-    return np.take_along_axis(state, last, axis=0)

@@ -6,10 +6,12 @@ import numpy as np
 
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.limits import Limits
+from quant_trading.indicators.ranks import lowest
 from quant_trading.indicators.returns import simple_returns
+from quant_trading.indicators.sides import HOLD, SideArray, signal_of
 from quant_trading.strategy.base import equal_weights, register
 
-__all__ = ["Reversal", "ReversalRank"]
+__all__ = ["Reversal", "ReversalDecile", "ReversalRank"]
 
 
 @register("REVERSAL")
@@ -34,10 +36,16 @@ class Reversal:
     def warmup(self) -> int:
         return self.lookback + 1
 
+    def sides(self, bars: BarPanel) -> SideArray:
+        """Return `signal` as int8[T, N]: 1, 0, and HOLD where it cannot know."""
+        change = simple_returns(bars.close, self.lookback)
+        sides = (change <= self.threshold).view(np.int8)
+        sides[np.isnan(change)] = HOLD
+        return sides
+
     def signal(self, bars: BarPanel) -> FloatArray:
         """Return 1 where the symbol fell enough, else 0; NaN where the return is not known."""
-        change = simple_returns(bars.close, self.lookback)
-        return np.where(np.isnan(change), np.nan, (change <= self.threshold).astype(np.float64))
+        return signal_of(self.sides(bars))
 
     def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
         return equal_weights(signal, limits)
@@ -64,16 +72,47 @@ class ReversalRank:
     def warmup(self) -> int:
         return self.lookback + 1
 
+    def sides(self, bars: BarPanel) -> SideArray:
+        """Return `signal` as int8[T, N]: 1, 0, and HOLD where it cannot know."""
+        return lowest(bars.close, self.lookback, bars.symbols, 0.0, self.count)
+
     def signal(self, bars: BarPanel) -> FloatArray:
         """Return 1 for the `count` lowest returns of each row, else 0; NaN where the return is not known."""
-        by_name = sorted(range(len(bars.symbols)), key=bars.symbols.__getitem__)
-        change = simple_returns(bars.close, self.lookback)[:, by_name]
-        order = np.argsort(change, axis=1, kind="stable")  # NaN sorts last
-        chosen = np.zeros_like(change)
-        np.put_along_axis(chosen, order[:, : self.count], 1.0, axis=1)
-        signal = np.empty_like(chosen)
-        signal[:, by_name] = np.where(np.isnan(change), np.nan, chosen)
-        return signal
+        return signal_of(self.sides(bars))
+
+    def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
+        return equal_weights(signal, limits)
+
+
+@register("REVERSAL_DECILE")
+@dataclass(frozen=True, slots=True)
+class ReversalDecile:
+    """Be long the share `quantile` of the symbols with a return that fell most, ties in order of their names.
+
+    Attributes:
+        lookback: bars of the return, at least 1.
+        quantile: 0.1 = the lowest tenth, rounded down, at least one name.
+    """
+
+    lookback: int = 5
+    quantile: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_at_least_one("lookback", self.lookback)
+        if not 0.0 < self.quantile <= 1.0:
+            raise ValueError(f"quantile = {self.quantile} is not within (0, 1]; write 0.1 for the lowest tenth")
+
+    @property
+    def warmup(self) -> int:
+        return self.lookback + 1
+
+    def sides(self, bars: BarPanel) -> SideArray:
+        """Return `signal` as int8[T, N]: 1, 0, and HOLD where it cannot know."""
+        return lowest(bars.close, self.lookback, bars.symbols, self.quantile, 1)
+
+    def signal(self, bars: BarPanel) -> FloatArray:
+        """Return 1 for the lowest returns of each row, else 0; NaN where the return is not known."""
+        return signal_of(self.sides(bars))
 
     def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
         return equal_weights(signal, limits)
