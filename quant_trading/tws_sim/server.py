@@ -27,8 +27,6 @@ _LONGEST_SLEEP = 3600.0
 # Long enough for a client to take what has arrived, too short for anybody to notice.
 _HOLD_SECONDS = 0.02
 _RETRY_SECONDS = 0.2
-# How long after a fill the account's values follow: fills within this time share one round of some forty messages.
-_CALM_SECONDS = 0.005
 
 
 class _Connection(asyncio.Protocol):
@@ -158,7 +156,8 @@ class TwsServer:
         self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self._clock.start(loop.time)
-        self.simulator.defer = lambda work: loop.call_later(_CALM_SECONDS, work)
+        # A timer that is due comes after everything this turn of the loop has planned: after the flush.
+        self.simulator.defer = lambda work: loop.call_later(0, work)
         if isinstance(self.served, Gateway):
             self.served.on_leap = self._clock.leap
             self.served.on_listening = self._change_listening

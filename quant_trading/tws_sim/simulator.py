@@ -41,8 +41,6 @@ Observer = Callable[[str], None]
 _FARMS = ((2104, "usfarm"), (2106, "ushmds"), (2158, "secdefnj"))
 
 _MESSAGES_PER_SECOND = 50
-# Any other request hears of the account's new values first; between orders they wait, so that fills share them.
-_BESIDE_VALUES = frozenset({"placeOrder", "cancelOrder"})
 _SECOND_NS = 1_000_000_000
 
 
@@ -76,7 +74,7 @@ class Simulator:
         pacing: counts, and when strict enforces, what TWS limits.
         parts: what it is made of.
         observer: told in one line what happens; None keeps quiet.
-        defer: how a driver runs something a moment after it has written what waits; None lets it run at once.
+        defer: how a driver runs something after it has written what waits; None lets it run at once.
     """
 
     def __init__(self, tape: Tape, config: SimConfig, start_ns: int) -> None:
@@ -151,7 +149,7 @@ class Simulator:
             work()
 
     def _afterwards(self, work: Callable[[], None]) -> None:
-        """Run `work` once, after what is already said has gone out, and before anything but an order is served."""
+        """Run `work` once, after what is already said has gone out, and before the next request is served."""
         if self.defer is None:
             work()
             return
@@ -235,8 +233,7 @@ class Simulator:
         Raises:
             RequestRefused: when the answer is an error.
         """
-        if request.name not in _BESIDE_VALUES:
-            self.settle()
+        self.settle()
         self.pacing.admit(session, request)
         if session.is_closed:
             return
