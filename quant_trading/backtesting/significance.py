@@ -199,7 +199,7 @@ class Bootstrap:
 
 def block_length_of(n: int) -> int:
     """Return the sessions of a block for n returns: the cube root of n, rounded, at least 1."""
-    return max(1, round(n ** (1.0 / 3.0)))
+    return max(1, round(math.cbrt(n)))
 
 
 def bootstrap(
