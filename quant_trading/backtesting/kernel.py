@@ -1,21 +1,9 @@
-"""The two accountings of a backtest, as numeric loops with one source for two speeds.
+"""The numeric core of a backtest: `simulate`, the account of docs/backtest-engine.md, and the textbook account.
 
-`run_shares` and `run_weights` are plain Python over flat float64 sequences, row after row
-(cell t * n_symbols + j). Below `COMPILE_FROM_CELLS` cells they run as they stand, on lists;
-above, numba compiles the very same functions. No fast-math flag is set, so both ways give
-the same bits, and a small command never pays for the import of numba.
-
-Both walk the bars once. On bar t, in this order:
-
-1. orders decided on bar t-1 are filled (next_open at the open of t, next_close at its close);
-2. positions are marked at the close; a symbol without a close keeps its last price;
-3. the target of row t is turned into orders; a symbol without a close gets none, it keeps what it has;
-4. same_close fills them at that very close; so does `close_last` with all positions on the last bar.
-
-An order whose fill price is missing is dropped and counted, never kept for later. Orders
-decided on the last bar with a next_* convention have no bar to fill on and are not counted.
-Cash pays for costs and may go below zero by them. An account whose equity is 0 or less
-opens nothing any more.
+Both are numeric loops with one source for two speeds: plain Python over flat float64 sequences, row after row (cell
+t * n_symbols + j). Below `COMPILE_FROM_CELLS` cells they run as they stand, on lists; above, numba compiles the very
+same functions. No fast-math flag is set, so both ways give the same bits, and a small command never pays for the
+import of numba.
 
 `run_weights` is the textbook account: weights do not drift between bars. With r(t) = close(t) / close(t-1) - 1:
 
@@ -25,33 +13,83 @@ opens nothing any more.
                          - cost_rate x sum abs(w(t-1) - w(t-2))
 
 and equity(t) = equity(t-1) (1 + net(t)) - commission x orders. With next_open the night belongs to the
-old weights and the day to the new ones.
+old weights and the day to the new ones. A symbol without a close keeps its weight and its last price; an order whose
+price is missing is dropped and counted; an account whose equity is 0 or less opens nothing any more.
 """
 
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
-from functools import cache
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 
-from quant_trading.domain.bars import FloatArray
+from quant_trading.backtesting import loop
+from quant_trading.backtesting.compiling import COMPILE_FROM_CELLS, compile_functions, is_worth_compiling
+from quant_trading.backtesting.loop_types import (
+    AT_CLOSE,
+    BEFORE,
+    BOOK_SIZE,
+    BORROWED,
+    BY_DIVIDENDS,
+    CASH,
+    CUT,
+    DROPPED,
+    FILLS,
+    FILLS_PER_BAR,
+    HALF_EVEN,
+    LEAVE,
+    MONTH,
+    NEXT_CLOSE,
+    NEXT_OPEN,
+    NO_MARGIN,
+    NO_ROUNDING,
+    PLAN_FEES,
+    REGULATORY,
+    ROW_WIDTH,
+    SAME_CLOSE,
+    SLIPPAGE,
+    TRADED,
+    Log,
+    Market,
+    Rules,
+    Run,
+    State,
+    Tables,
+)  # fmt: skip
+from quant_trading.domain.bars import FloatArray, IntArray
 
-__all__ = ["COMPILE_FROM_CELLS", "Ledger", "Terms", "account_shares", "account_weights", "run_shares", "run_weights"]
-
-NEXT_OPEN, SAME_CLOSE, NEXT_CLOSE = 0, 1, 2
-
-# Importing numba and loading the cached machine code takes about half a second, which is what
-# the interpreted loops need for this many cells (bars x symbols).
-COMPILE_FROM_CELLS = 500_000
+__all__ = [
+    "COMPILE_FROM_CELLS", "NEXT_CLOSE", "NEXT_OPEN", "NO_TABLES", "SAME_CLOSE", "Account", "Fills", "Ledger", "Reason",
+    "Rules", "Tables", "Terms", "account_shares", "account_weights", "plain_rules", "run_weights", "simulate",
+]  # fmt: skip
 
 _Numbers = Sequence[float]
 _Out = MutableSequence[float]
+_NONE = np.zeros(0)
+_NONE.flags.writeable = False
+_NO_NUMBERS = np.zeros(0, dtype=np.int64)
+
+NO_TABLES: Tables = Tables(*(_NONE,) * 3, *(_NO_NUMBERS,) * 4, _NONE)  # type: ignore[arg-type]  # arrays are sequences
+
+
+class Reason(IntEnum):
+    """Why a fill happened."""
+
+    SIGNAL = 0
+    STOP_LOSS = 1
+    TAKE_PROFIT = 2
+    TRAILING_STOP = 3
+    TIME_EXIT = 4
+    END = 5
+    MARGIN_CALL = 6
+    DELISTED = 7
+    SPLIT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How orders are filled and what they cost.
+    """How orders of a plain run are filled and what they cost.
 
     Attributes:
         fill: NEXT_OPEN, SAME_CLOSE or NEXT_CLOSE.
@@ -70,7 +108,7 @@ class Terms:
     close_last: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ledger:
     """What the account did, one row per bar.
 
@@ -80,8 +118,9 @@ class Ledger:
         turnover: float64[T], traded value over the equity after the bar before.
         gross_exposure, net_exposure: float64[T], sum of abs(value) and of value, over equity.
         trades: float64[T], orders filled on the bar.
+        dividends, borrow: float64[T], money received and paid on the bar, both within gross_pnl.
         holdings: float64[T, N], shares held after the bar, or weights with `run_weights`.
-        dropped_orders: orders that met no price.
+        dropped_orders: orders that met no price; cut_orders: orders cut by cash or margin.
     """
 
     equity: FloatArray
@@ -92,80 +131,54 @@ class Ledger:
     gross_exposure: FloatArray
     net_exposure: FloatArray
     trades: FloatArray
+    dividends: FloatArray
+    borrow: FloatArray
     holdings: FloatArray
     dropped_orders: int
+    cut_orders: int = 0
 
 
-def run_shares(
-    n_bars: int, n_symbols: int, fill: int, initial_capital: float, cost_rate: float, commission: float,
-    whole_shares: bool, close_last: bool, open_price: _Numbers, close: _Numbers, target: _Numbers,
-    quantity: _Out, mark: _Out, order: _Out, rows: _Out, holdings: _Out,
-) -> int:  # fmt: skip
-    """Fill `rows` (8 per bar, the order of `Ledger`) and `holdings`; return the dropped orders.
+@dataclass(frozen=True)
+class Fills:
+    """Every fill in the order it happened; F entries each.
 
-    Equity is cash + q[0] mark[0] + q[1] mark[1] + ..., added from the left. The wished quantity is
-    equity x weight, then divided by the close, then rounded half to even. A fill takes quantity x price
-    from cash, then its cost, cost_rate x abs(quantity x price) + commission. The desk does the same in Decimal.
-
-    Args:
-        open_price, close, target: float64[T x N]; quantity, mark, order: float64[N] of zeros.
+    Attributes:
+        bar, symbol: int64[F], row and column.
+        quantity: float64[F], signed shares; price, cost: float64[F], money.
+        reason: int8[F], a `Reason`.
     """
-    cash = initial_capital
-    before = initial_capital
-    dropped = 0
-    for t in range(n_bars):
-        row = t * n_symbols
-        last = close_last and t == n_bars - 1
-        cost = traded = count = equity = gross = net = 0.0
-        for phase in range(2):
-            if phase == 1:
-                equity = cash
-                for j in range(n_symbols):
-                    if close[row + j] == close[row + j]:
-                        mark[j] = close[row + j]
-                    equity += quantity[j] * mark[j]
-                for j in range(n_symbols):
-                    wished = quantity[j]
-                    if last or (equity <= 0.0 and close[row + j] == close[row + j]):
-                        wished = 0.0
-                    elif close[row + j] == close[row + j]:
-                        wished = equity * target[row + j] / close[row + j]
-                        if whole_shares and abs(wished) < 9.0e15:  # beyond it every float is whole
-                            wished = float(round(wished))
-                    order[j] = wished - quantity[j]
-            if (fill == 1 or last) if phase == 1 else (fill != 1):
-                for j in range(n_symbols):
-                    if order[j] != 0.0:
-                        price = open_price[row + j] if phase == 0 and fill == 0 else close[row + j]
-                        if price == price:
-                            value = order[j] * price
-                            charge = cost_rate * abs(value) + commission
-                            quantity[j] += order[j]
-                            cash -= value
-                            cash -= charge
-                            traded += abs(value)
-                            cost += charge
-                            count += 1.0
-                        else:
-                            dropped += 1
-                        order[j] = 0.0
-        equity = cash
-        for j in range(n_symbols):
-            value = quantity[j] * mark[j]
-            equity += value
-            net += value
-            gross += abs(value)
-            holdings[row + j] = quantity[j]
-        rows[t * 8] = equity
-        rows[t * 8 + 1] = cash
-        rows[t * 8 + 2] = equity - before + cost
-        rows[t * 8 + 3] = cost
-        rows[t * 8 + 4] = traded / before if before > 0.0 else 0.0
-        rows[t * 8 + 5] = gross / equity if equity > 0.0 else 0.0
-        rows[t * 8 + 6] = net / equity if equity > 0.0 else 0.0
-        rows[t * 8 + 7] = count
-        before = equity
-    return dropped
+
+    bar: IntArray
+    symbol: IntArray
+    quantity: FloatArray
+    price: FloatArray
+    cost: FloatArray
+    reason: np.ndarray[Any, np.dtype[np.int8]]
+
+    def __len__(self) -> int:
+        return len(self.bar)
+
+
+@dataclass(frozen=True)
+class Account:
+    """What `simulate` returns.
+
+    Attributes:
+        ledger, fills: by bar and by fill.
+        traded: money, value of all orders; plan, regulatory, slippage, borrow, dividends: sums of the run.
+        symbol_dividends, symbol_borrow: float64[N], the same sums by symbol.
+    """
+
+    ledger: Ledger
+    fills: Fills
+    traded: float
+    plan: float
+    regulatory: float
+    slippage: float
+    borrow: float
+    dividends: float
+    symbol_dividends: FloatArray
+    symbol_borrow: FloatArray
 
 
 def run_weights(
@@ -236,7 +249,83 @@ def run_weights(
     return dropped
 
 
-_Loop = Callable[..., int]
+def plain_rules(terms: Terms) -> Rules:
+    """Return the rules of a plain run: weights, rebalanced on every bar, nothing that cuts or exits."""
+    return Rules(
+        initial_capital=float(terms.initial_capital),
+        fill=terms.fill,
+        by_weight=1,
+        on_change=0,
+        size_at_fill=0,
+        rounding=HALF_EVEN if terms.whole_shares else NO_ROUNDING,
+        cost_rate=float(terms.cost_rate),
+        commission=float(terms.commission),
+        two_orders=0,
+        slippage_rate=0.0,
+        slippage_money=0.0,
+        margin=NO_MARGIN,
+        leverage=1.0,
+        maintenance=0.0,
+        max_volume=0.0,
+        borrow_rate=0.0,
+        stop_loss=0.0,
+        take_profit=0.0,
+        trailing_stop=0.0,
+        time_exit_bars=0,
+        close_last=AT_CLOSE if terms.close_last else LEAVE,
+    )
+
+
+def simulate(
+    prices: Sequence[FloatArray],
+    target: FloatArray,
+    rules: Rules,
+    tables: Tables = NO_TABLES,
+    compiled: bool | None = None,
+    room: int | None = None,
+) -> Account:
+    """Return what the account of docs/backtest-engine.md did.
+
+    Args:
+        prices: open, high, low, close, volume: float64[T, N], prices above 0, NaN where there is no bar.
+        target: float64[T, N], wished after the close of each row; NaN = no opinion, hold.
+        rules: the settings; tables: the dated facts they need.
+        compiled: None = by the amount of work.
+        room: fills the log has room for at first; it grows.
+    """
+    n_bars, n_symbols = target.shape
+    cells = n_bars * n_symbols
+    if n_symbols == 0:
+        raise ValueError(f"target has shape {target.shape}; give at least one symbol")
+    fast = is_worth_compiling(cells) if compiled is None else compiled
+    has_exits = rules.stop_loss > 0.0 or rules.take_profit > 0.0 or rules.trailing_stop > 0.0
+    is_needed = (True, has_exits, has_exits, True, rules.max_volume > 0.0, True)
+    columns = [_flat(c) if need else _NONE for c, need in zip((*prices, target), is_needed, strict=True)]
+    state = np.zeros((len(State._fields), n_symbols))
+    state[State._fields.index("goal")] = np.nan
+    state[State._fields.index("touched")] = state[State._fields.index("filled_at")] = -1.0
+    book = np.zeros(BOOK_SIZE)
+    book[CASH] = book[BEFORE] = rules.initial_capital
+    book[MONTH] = np.nan
+    least = 2 * FILLS_PER_BAR * n_symbols
+    # Room for every cell costs nothing in arrays, whose pages are taken when they are written to.
+    size = max(least, room if room is not None else cells if fast else cells // 8)
+    log = (np.empty(n_bars * ROW_WIDTH), np.empty(cells), *_no_fills(size))
+    walk: Any
+    if fast:
+        walk = compile_functions(loop.FUNCTIONS)
+        run = Run(rules, Market(*columns), tables, State(*state), Log(*log), book)  # type: ignore[arg-type]
+    else:
+        # Lists, because an element of a numpy array costs ten times an element of a list.
+        walk = loop.run_bars
+        lists = [column.tolist() for column in columns], [np.asarray(table).tolist() for table in tables]
+        run = Run(rules, Market(*lists[0]), Tables(*lists[1]), State(*state.tolist()),
+                  Log(*(column.tolist() for column in log)), book.tolist())  # fmt: skip
+    done = walk(run, 0)
+    while done < n_bars:
+        run = run._replace(log=_with_more_room(run.log))
+        done = walk(run, done)
+    return _account_of(run, n_bars, n_symbols)
 
 
 def account_shares(
@@ -249,52 +338,68 @@ def account_shares(
         target: float64[T, N], share of equity wished after the close of each row, never NaN.
         compiled: None = by the amount of work.
     """
-    return _account(run_shares, open_price, close, target, terms, 0.0, compiled)
+    return simulate((open_price, close, close, close, close), target, plain_rules(terms), compiled=compiled).ledger
 
 
 def account_weights(
     open_price: FloatArray, close: FloatArray, target: FloatArray, terms: Terms, compiled: bool | None = None
 ) -> Ledger:
     """Return the ledger of the textbook account; arguments as for `account_shares`."""
-    return _account(run_weights, open_price, close, target, terms, float("nan"), compiled)
-
-
-def _account(
-    loop: _Loop,
-    open_price: FloatArray,
-    close: FloatArray,
-    target: FloatArray,
-    terms: Terms,
-    empty: float,
-    compiled: bool | None,
-) -> Ledger:
     n_bars, n_symbols = close.shape
     fixed = (n_bars, n_symbols, terms.fill, float(terms.initial_capital), float(terms.cost_rate),
              float(terms.commission), terms.whole_shares, terms.close_last)  # fmt: skip
-    cells = n_bars * n_symbols
-    prices = [np.ascontiguousarray(a, dtype=np.float64).reshape(-1).view() for a in (open_price, close, target)]
-    for column in prices:
-        column.flags.writeable = False  # one signature for numba, whether the caller's arrays are read-only or not
-    scratch = [np.zeros(n_symbols), np.full(n_symbols, empty), np.full(n_symbols, empty)]
-    rows, holdings = np.zeros(n_bars * 8), np.zeros(cells)
-    if compiled if compiled is not None else cells >= COMPILE_FROM_CELLS:
-        dropped = int(_compile(loop)(*fixed, *prices, *scratch, rows, holdings))
+    columns = [_flat(column) for column in (open_price, close, target)]
+    scratch = [np.zeros(n_symbols), np.full(n_symbols, np.nan), np.full(n_symbols, np.nan)]
+    rows, holdings = np.zeros(n_bars * 8), np.zeros(n_bars * n_symbols)
+    if compiled if compiled is not None else is_worth_compiling(n_bars * n_symbols):
+        dropped = int(compile_functions((run_weights,))(*fixed, *columns, *scratch, rows, holdings))
     else:
-        # Lists, because an element of a numpy array costs ten times an element of a list.
         out = rows.tolist(), holdings.tolist()
-        dropped = loop(*fixed, *(a.tolist() for a in prices), *(a.tolist() for a in scratch), *out)
+        dropped = run_weights(*fixed, *(c.tolist() for c in columns), *(s.tolist() for s in scratch), *out)
         rows, holdings = np.array(out[0], dtype=np.float64), np.array(out[1], dtype=np.float64)
     equity, cash, gross_pnl, cost, turnover, gross, net, trades = rows.reshape(n_bars, 8).T.copy()
+    nothing = np.zeros(n_bars)
     held = holdings.reshape(n_bars, n_symbols)
-    return Ledger(equity, cash, gross_pnl, cost, turnover, gross, net, trades, held, dropped)
+    return Ledger(equity, cash, gross_pnl, cost, turnover, gross, net, trades, nothing, nothing, held, dropped)
 
 
-@cache
-def _compile(loop: _Loop) -> Any:
-    """Return the machine code of `loop`, kept on disk where the place can be written."""
-    import numba
+def _flat(column: FloatArray) -> FloatArray:
+    """Return the cells in a row, marked read-only: one signature for numba, whatever the caller's arrays are."""
+    flat = np.ascontiguousarray(column, dtype=np.float64).reshape(-1).view()
+    flat.flags.writeable = False
+    return flat
 
-    try:
-        return numba.njit(nogil=True, cache=True)(loop)
-    except RuntimeError:  # numba found no folder it may write its cache to
-        return numba.njit(nogil=True)(loop)
+
+def _no_fills(size: int) -> tuple[IntArray, IntArray, IntArray, FloatArray, FloatArray, FloatArray]:
+    """Return the columns of a log with room for `size` fills."""
+    whole, number = np.dtype(np.int64), np.dtype(np.float64)
+    return (np.empty(size, whole), np.empty(size, whole), np.empty(size, whole),
+            np.empty(size, number), np.empty(size, number), np.empty(size, number))  # fmt: skip
+
+
+def _with_more_room(log: Log) -> Log:
+    """Return the log with twice the room for fills."""
+    columns: list[Any] = []
+    for column in log[2:]:
+        if isinstance(column, list):
+            columns.append(column + [0] * len(column))
+        else:
+            columns.append(np.concatenate((column, np.empty(len(column), column.dtype))))  # type: ignore[attr-defined]
+    return Log(log.rows, log.holdings, *columns)
+
+
+def _account_of(run: Run, n_bars: int, n_symbols: int) -> Account:
+    book, log = run.book, run.log
+    rows = np.asarray(log.rows, dtype=np.float64).reshape(n_bars, ROW_WIDTH).T.copy()
+    held = np.asarray(log.holdings, dtype=np.float64).reshape(n_bars, n_symbols)
+    ledger = Ledger(*rows, held, int(book[DROPPED]), int(book[CUT]))
+    count = int(book[FILLS])
+    bar, symbol, reason, quantity, price, cost = (column[:count] for column in log[2:])
+    fills = Fills(
+        np.asarray(bar, dtype=np.int64), np.asarray(symbol, dtype=np.int64), np.asarray(quantity, dtype=np.float64),
+        np.asarray(price, dtype=np.float64), np.asarray(cost, dtype=np.float64), np.asarray(reason).astype(np.int8),
+    )  # fmt: skip
+    return Account(
+        ledger, fills, book[TRADED], book[PLAN_FEES], book[REGULATORY], book[SLIPPAGE], book[BORROWED],
+        book[BY_DIVIDENDS], np.array(run.state.dividends), np.array(run.state.borrow),
+    )  # fmt: skip

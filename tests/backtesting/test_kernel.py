@@ -283,7 +283,7 @@ def test_compiled_and_interpreted_give_the_same_bits(seed, bars, columns, how, a
 def test_without_a_folder_for_its_cache_it_compiles_all_the_same(monkeypatch):
     import numba
 
-    from quant_trading.backtesting import kernel
+    from quant_trading.backtesting import compiling, kernel
 
     asked = []
 
@@ -295,5 +295,6 @@ def test_without_a_folder_for_its_cache_it_compiles_all_the_same(monkeypatch):
         return lambda loop: loop
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert kernel._compile.__wrapped__(kernel.run_shares) is kernel.run_shares
+    loop = compiling.compile_functions.__wrapped__((kernel.run_weights,))
+    assert loop.__code__ is kernel.run_weights.__code__
     assert asked == [True, False]
