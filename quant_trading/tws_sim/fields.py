@@ -163,11 +163,11 @@ class _Run:
             ValueError: something is missing or not of its kind.
         """
         end = at + self._size
+        if end > len(texts):
+            raise ValueError(end)
         mine = texts[at + self._skipped : end]
         known, found = self._known
         if mine != known:
-            if len(mine) < len(self._readers):
-                raise ValueError(end)
             read = [reader(text) for reader, text in zip(self._readers, mine, strict=True)]
             found = dict(zip(self._names, read, strict=True))
             self._known = (mine, found)

@@ -146,6 +146,24 @@ def test_a_field_that_cannot_be_read_is_named(texts: tuple[str, ...], reason: st
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize("items", [(Field("reqId", Kind.INT),), (Fixed("1"),), (Fixed("1"), Field("a", Kind.TEXT))])
+def test_a_message_without_fields_is_refused_the_first_time_too(items: tuple[Item, ...]) -> None:
+    layout = Layout(1, "short", items)
+    for _ in range(2):
+        with pytest.raises(FieldError, match="ends after 0 fields"):
+            decode(layout, (), 178)
+
+
+def test_what_was_read_last_does_not_change_what_is_read_next() -> None:
+    layout = Layout(1, "pair", (Field("a", Kind.INT), Field("b", Kind.FLAG)))
+    answers = [decode(layout, texts, 178).values for texts in (("1", "0"), ("1", "0"), ("1", "1"), ("", "0"), ("1", "0"))]
+    assert answers == [
+        {"a": 1, "b": False}, {"a": 1, "b": False}, {"a": 1, "b": True}, {"a": None, "b": False}, {"a": 1, "b": False},
+    ]  # fmt: skip
+    answers[0]["a"] = 9
+    assert decode(layout, ("1", "0"), 178).values == {"a": 1, "b": False}
+
+
 def test_the_request_id_survives_an_error_after_it() -> None:
     with pytest.raises(FieldError) as caught:
         decode(LAYOUT, ("42", "x", "0"), 178)
