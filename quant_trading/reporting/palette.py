@@ -16,7 +16,7 @@ TOKENS: dict[str, tuple[str, str]] = {
     "rule": ("#cfd5dc", "#37414c"),
     "accent": ("#0b559f", "#6cb4ff"),
     "wash": ("#dbe8f5", "#16304a"),
-    "bench": ("#6f7782", "#949eaa"),
+    "bench": ("#68707b", "#949eaa"),
     "second": ("#a85400", "#f5a54a"),
     "gain": ("#006b4a", "#4ccb9c"),
     "loss": ("#b02e14", "#ff8d70"),

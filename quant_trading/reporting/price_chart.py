@@ -45,7 +45,8 @@ def window_of(series: PriceSeries, most: int = MOST_MARKERS) -> int:
     if len(series.markers) <= most:
         return 0
     bars = sorted(marker.bar for marker in series.markers)
-    return max(bars[-most] - 1, 0)
+    first = bars[-most]
+    return first + 1 if bars[-most - 1] == first and first < bars[-1] else first
 
 
 def price_charts(series: Sequence[PriceSeries]) -> str:

@@ -53,15 +53,19 @@ def time_ticks(times: TimeArray) -> list[TimeTick]:
             kept.append(row)
     labels = []
     for place, row in enumerate(kept):
-        is_year_new = place == 0 or times[row].astype("datetime64[Y]") != times[kept[place - 1]].astype("datetime64[Y]")
-        labels.append((row, _label(times[row], style, is_year_new)))
+        above = "datetime64[D]" if style == "clock" else "datetime64[Y]"
+        is_new = place == 0 or times[row].astype(above) != times[kept[place - 1]].astype(above)
+        labels.append((row, _label(times[row], style, is_new)))
     return labels
 
 
 def _begins(times: TimeArray) -> tuple[IntArray, str]:
     """Return the rows at which a new step begins, for the finest step that has at most nine, and how it is written."""
     begins = np.zeros(0, dtype=np.int64)
+    is_daily = not bool(np.any(times != times.astype("datetime64[D]")))
     for unit, many, written in STEPS:
+        if is_daily and written == "clock":
+            continue
         keys = times.astype(f"datetime64[{unit}]").astype(np.int64) // many
         begins = np.flatnonzero(np.diff(keys) != 0) + 1
         if len(begins) <= MOST_TIMES:
@@ -69,15 +73,15 @@ def _begins(times: TimeArray) -> tuple[IntArray, str]:
     return begins[:: len(begins) // MOST_TIMES + 1], "year"
 
 
-def _label(moment: np.datetime64, style: str, with_year: bool) -> str:
-    """Return the words for a moment; months and days name the year where it changes."""
+def _label(moment: np.datetime64, style: str, is_new: bool) -> str:
+    """Return the words for a moment; months and days name the year where it is new, times of day the day."""
     year, month, day = str(moment.astype("datetime64[D]")).split("-")
     if style == "year":
         return year
     name = MONTHS[int(month) - 1]
     if style == "month":
-        return f"{name} {year}" if with_year else name
+        return f"{name} {year}" if is_new else name
     if style == "day":
-        return f"{int(day)} {name} {year}" if with_year else f"{int(day)} {name}"
+        return f"{int(day)} {name} {year}" if is_new else f"{int(day)} {name}"
     clock = str(moment.astype("datetime64[m]")).split("T")[1]
-    return f"{int(day)} {name} {clock}" if with_year else clock
+    return f"{int(day)} {name} {clock}" if is_new else clock
