@@ -156,7 +156,9 @@ def test_a_message_without_fields_is_refused_the_first_time_too(items: tuple[Ite
 
 def test_what_was_read_last_does_not_change_what_is_read_next() -> None:
     layout = Layout(1, "pair", (Field("a", Kind.INT), Field("b", Kind.FLAG)))
-    answers = [decode(layout, texts, 178).values for texts in (("1", "0"), ("1", "0"), ("1", "1"), ("", "0"), ("1", "0"))]
+    answers = [
+        decode(layout, texts, 178).values for texts in (("1", "0"), ("1", "0"), ("1", "1"), ("", "0"), ("1", "0"))
+    ]
     assert answers == [
         {"a": 1, "b": False}, {"a": 1, "b": False}, {"a": 1, "b": True}, {"a": None, "b": False}, {"a": 1, "b": False},
     ]  # fmt: skip
