@@ -161,7 +161,7 @@ def drawdown_figures(curve: FloatArray) -> DrawdownFigures:
     # From one high to the next; the last fall lasts to the end of the curve.
     spans = highs[1:] - highs[:-1]
     rest = points - 1 - int(highs[-1])
-    longest = max(int(np.maximum.reduce(spans)) if len(spans) else 0, rest)
+    longest = max(int(spans[spans.argmax()]) if len(spans) else 0, rest)
     after = int(highs.searchsorted(trough))
     start = int(highs[after - 1])
     recovery = int(highs[after]) if after < len(highs) else None

@@ -117,5 +117,6 @@ def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
     stops = (~flags).nonzero()[0]
     if not len(stops):
         return len(flags)
-    inner = int(np.maximum.reduce(stops[1:] - stops[:-1])) - 1 if len(stops) > 1 else 0
+    gaps = stops[1:] - stops[:-1]
+    inner = int(gaps[gaps.argmax()]) - 1 if len(gaps) else 0
     return max(int(stops[0]), inner, len(flags) - 1 - int(stops[-1]))
