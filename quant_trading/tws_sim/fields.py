@@ -4,12 +4,12 @@ A `Layout` lists the fields of one message in wire order, with the server versio
 `encode` and `decode` walk the same list, so what one writes the other reads.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from enum import Enum
 from typing import Any, cast
+
+from quant_trading.tws_sim.field_texts import READERS, UNSET_DOUBLE, WRITERS, Kind, format_number, read_integer
 
 __all__ = [
     "UNSET_DOUBLE", "Field", "FieldError", "Fixed", "Kind", "Layout", "Many", "Message", "Rest", "Values", "When",
@@ -19,33 +19,11 @@ __all__ = [
 Values = dict[str, Any]
 """Field values by name: int, str, bool, Decimal or None (unset); a list of `Values` for a repeated group."""
 
-UNSET_DOUBLE = "1.7976931348623157E308"
-"""The largest double, which TWS writes where a number is absent and may not be left empty."""
-
-_UNSET_INTEGER = 2147483647
 _FOREVER = 1 << 30
 _NO_NAME = ""
 # Longer runs are cut, so that one field that differs does not cost the memory of all the others.
 _LONGEST_RUN = 16
 _LONG_MESSAGE = 60
-_FLAGS = ("0", "", "1")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}(?:\.0*)?")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-_LARGEST = Decimal("1.79e308")
-
-
-class Kind(Enum):
-    """How one field is written."""
-
-    INT = "an integer"
-    NUMBER = "a number"
-    FLAG = "0 or 1"
-    TEXT = "text"
-    # Since version 153 TWS sends a few texts as ASCII with escapes, which the official clients undo (read).
-    ESCAPED = "text, written in ASCII"
-
-    # By identity: Enum's own hash is a Python call, and every field looks up how it is written.
-    __hash__ = object.__hash__
 
 
 class FieldError(ValueError):
@@ -147,7 +125,7 @@ class _Run:
         fields = [item for item in items if isinstance(item, Field)]
         self._size, self._skipped = len(items), len(items) - len(fields)
         self._names = tuple(field.name for field in fields)
-        self._readers = tuple(_READERS[field.kind] for field in fields)
+        self._readers = tuple(READERS[field.kind] for field in fields)
         self._writes = tuple(_write_of(item) for item in items)
         self._known: tuple[tuple[str, ...], dict[str, Any]] = ((), {})
 
@@ -179,7 +157,7 @@ def _write_of(item: Field | Fixed) -> tuple[str, Callable[[Any], str], str]:
     """Return name, writer and text when absent; a fixed text is always absent, under a name nothing has."""
     if isinstance(item, Fixed):
         return _NO_NAME, str, item.text
-    return item.name, _WRITERS[item.kind], _absent(item)
+    return item.name, WRITERS[item.kind], _absent(item)
 
 
 class _Sparse:
@@ -371,7 +349,7 @@ def _encode_items(where: str, items: tuple[Item, ...], values: Mapping[str, Any]
         if isinstance(item, Field):
             value = values.get(item.name)
             try:
-                texts.append(_WRITERS[item.kind](value) if value is not None else _absent(item))
+                texts.append(WRITERS[item.kind](value) if value is not None else _absent(item))
             except (TypeError, ValueError) as error:
                 raise FieldError(f"{where}.{item.name} = {value!r} is not {item.kind.value}", dict(values)) from error
         elif isinstance(item, Fixed):
@@ -419,7 +397,7 @@ def _read_steps(steps: tuple[_Step, ...], texts: tuple[str, ...], at: int, value
         if isinstance(step, _Run):
             at = step.read(texts, at, values)
         elif isinstance(step, _Rows):
-            count = (_read_integer(texts[at]) or 0) if at < len(texts) else -1
+            count = (read_integer(texts[at]) or 0) if at < len(texts) else -1
             at += 1
             if not 0 <= count <= len(texts) - at:
                 raise ValueError(count)
@@ -470,117 +448,16 @@ def _decode_items(
 
 def _read(where: str, field: Field, text: str, top: Values) -> Any:
     try:
-        return _READERS[field.kind](text)
+        return READERS[field.kind](text)
     except ValueError as error:
         raise FieldError(f"{where}.{field.name} = {text[:40]!r} is not {field.kind.value}", top) from error
 
 
 def _read_count(where: str, item: Many, text: str, remaining: int, top: Values) -> int:
     try:
-        count = _read_integer(text) or 0
+        count = read_integer(text) or 0
     except ValueError as error:
         raise FieldError(f"{where}: the count of {item.name} = {text[:40]!r} is not an integer", top) from error
     if not 0 <= count <= remaining:
         raise FieldError(f"{where}: {count} {item.name} announced, {remaining} fields are left", top)
     return count
-
-
-def _read_integer(text: str) -> int | None:
-    if not text:
-        return None
-    if len(text) < 10 and text.isdigit() and text.isascii():
-        return int(text)
-    if not _INTEGER.fullmatch(text):
-        raise ValueError(text)
-    value = int(text.partition(".")[0])
-    return None if value == _UNSET_INTEGER else value
-
-
-def _read_number(text: str) -> Decimal | None:
-    if not text:
-        return None
-    if text in ("Infinity", "Infinite"):  # the second is how ib_async and ib_insync write it (read)
-        return Decimal("Infinity")
-    if len(text) > 400 or not _NUMBER.fullmatch(text):
-        raise ValueError(text)
-    value = Decimal(text)
-    return None if value >= _LARGEST else value
-
-
-def _read_flag(text: str) -> bool:
-    if text in _FLAGS:
-        return text == "1"
-    lowered = text.lower()
-    if lowered in ("true", "false"):
-        return lowered == "true"
-    return bool(_read_integer(text))
-
-
-def format_number(value: Decimal | float | int) -> str:
-    """Return a number without exponent and without needless zeros, so that 100 shares are "100".
-
-    The official 9.81 client reads sizes with `int`, which refuses "100.0" (measured).
-    """
-    if type(value) is int:
-        return str(value)
-    if type(value) is Decimal:
-        # As usual: prices have a few digits and no exponent, shares are whole.
-        text = str(value)
-        if text.isdigit() or (text[-1] in "123456789" and "E" not in text):
-            return text
-    elif isinstance(value, float) and abs(value) < 1e15:
-        # The usual case, and much cheaper than a detour through Decimal: thousands of bars are written so.
-        text = repr(value)
-        if "e" not in text and text != "-0.0":
-            return text.removesuffix(".0")
-    number = value if isinstance(value, Decimal) else Decimal(repr(value))
-    if not number.is_finite():
-        if number.is_infinite() and number > 0:
-            return "Infinity"
-        raise ValueError(f"{value!r} is not a finite number")
-    text = format(number, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
-
-
-def _write_integer(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(value)
-    return str(value)
-
-
-def _write_flag(value: Any) -> str:
-    return "1" if value else "0"
-
-
-def _write_text(value: Any) -> str:
-    text = str(value)
-    if "\0" in text:
-        raise ValueError(text)
-    return text
-
-
-def _write_escaped(value: Any) -> str:
-    return _write_text(value).encode("unicode-escape").decode("ascii")
-
-
-def _read_escaped(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode("unicode-escape", "backslashreplace")
-
-
-_WRITERS: dict[Kind, Callable[[Any], str]] = {
-    Kind.INT: _write_integer,
-    Kind.NUMBER: format_number,
-    Kind.FLAG: _write_flag,
-    Kind.TEXT: _write_text,
-    Kind.ESCAPED: _write_escaped,
-}
-
-_READERS: dict[Kind, Callable[[str], Any]] = {
-    Kind.INT: _read_integer,
-    Kind.NUMBER: _read_number,
-    Kind.FLAG: _read_flag,
-    Kind.TEXT: str,
-    Kind.ESCAPED: _read_escaped,
-}
