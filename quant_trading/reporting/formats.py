@@ -103,7 +103,7 @@ def shown(value: Value, kind: str) -> str:
 def axis_text(value: float, step: float, kind: str) -> str:
     """Return the label of a tick: as many decimals as the distance of the ticks needs, thousands as k, M, B."""
     scale, suffix = (100.0, "%") if kind in ("percent", "return") else (1.0, "")
-    if kind in ("money", "pnl", "count"):
+    if kind in ("money", "pnl", "count") or (kind == "price" and step >= 1_000.0):
         # One suffix for the whole axis would need its range; a step of 2,500 at 1,000,000 still reads as 1.0025M.
         for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
             if abs(value) >= size:

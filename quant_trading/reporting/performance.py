@@ -93,7 +93,7 @@ def _rolling(data: ReportData, gains: FloatArray) -> str:
     ]
     if not lines:
         return ""
-    words = "Mean over deviation of session returns, a year of 252 sessions, risk-free rate 0."
+    words = "Session returns, a year of 252 sessions, risk-free rate 0."
     return line_chart(Caption("rolling", "Rolling Sharpe ratio", words), times, lines, "ratio", with_zero=True)
 
 

@@ -66,6 +66,7 @@ def test_what_is_shown_reads_back_as_the_number(value: float, kind: str) -> None
         (0.0, 0.5, "ratio", "0.0"),
         (97.5, 2.5, "price", "97.5"),
         (500.0, 500.0, "money", "500"),
+        (620_000.0, 20_000.0, "price", "620k"),
     ],
 )
 def test_labels_have_the_decimals_their_distance_needs(value: float, step: float, kind: str, text: str) -> None:
