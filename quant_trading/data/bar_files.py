@@ -17,7 +17,7 @@ from quant_trading.data.arrow_bars import BadStamp, Unreadable, parquet_names, r
 from quant_trading.data.bar_columns import MISSING, RawBars, Stamps, mixed_zones
 from quant_trading.data.plain_csv import read_plain
 from quant_trading.domain.bar_sizes import BarSize
-from quant_trading.domain.bars import BarColumns, IntArray
+from quant_trading.domain.bars import BarColumns, FloatArray, IntArray
 from quant_trading.domain.errors import DataGap
 from quant_trading.refdata.sessions import SessionRangeError, exchange_date, exchange_days, session_arrays
 
@@ -82,6 +82,29 @@ class BarFile:
             found[name] = _Rows(self, rows[begin:end], f" ({name})").checked(raw.of(slice(begin, end)), size)
         return found
 
+    def loose_columns(self, size: BarSize) -> Iterator[tuple[str, IntArray, IntArray, tuple[FloatArray, ...]]]:
+        """Yield symbol (empty when no column names it), start, end and numbers as they stand, unchecked but for stamps.
+
+        Raises:
+            DataGap: when a stamp or a number cannot be read, by file and line.
+        """
+        raw = self._read(size)
+        everything = np.arange(len(raw.stamps.values))
+        codes, names = self._codes() if self.is_long else (np.zeros(len(everything), dtype=np.int64), [""])
+        for code, name in enumerate(names):
+            rows = everything[codes == code]
+            part = raw.of(rows)
+            missing = part.stamps.values == MISSING
+            scrutiny = _Rows(self, rows, f" ({name})" if name else "")
+            if missing.any():
+                scrutiny.refuse(int(np.argmax(missing)), f"{self.time} is missing")
+            if len(rows):
+                order = np.argsort(part.stamps.values, kind="stable")
+                start, end = _Rows(self, rows[order], scrutiny.whose, is_loose=True).spans(part.stamps.of(order), size)
+                back = np.empty_like(order)
+                back[order] = np.arange(len(order))
+                yield name, start[back], end[back], part.numbers
+
     def _codes(self) -> tuple[IntArray, list[str]]:
         try:
             return read_codes(self.path, self.names["symbol"])
@@ -135,11 +158,19 @@ class BarFile:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Some rows of a file under scrutiny: `places` are their 0-based places in it, `whose` a symbol or nothing."""
+    """Some rows of a file under scrutiny.
+
+    Attributes:
+        file: where they stand.
+        places: int64, their 0-based places in it.
+        whose: " (symbol)" or nothing.
+        is_loose: whether stamps may repeat.
+    """
 
     file: BarFile
     places: IntArray
     whose: str
+    is_loose: bool = False
 
     def refuse(self, i: int, fault: str, cure: str = "mend it or fetch the bars again") -> NoReturn:
         """Raise the error about the row `i` of these."""
@@ -166,7 +197,7 @@ class _Rows:
         if bad.any():
             i = int(np.argmax(bad))
             self.refuse(i, f"high = {numbers['high'][i]} is below low = {numbers['low'][i]}")
-        start, end = self._spans(stamps, size)
+        start, end = self.spans(stamps, size)
         if size.is_intraday and size.seconds < 3_600 and len(start) > 1:
             apart = int(np.min(np.diff(start))) // _SECOND_NS
             if apart != size.seconds:
@@ -184,7 +215,7 @@ class _Rows:
 
     def _check_rising(self, start: IntArray) -> None:
         rising = start[1:] > start[:-1]
-        if not rising.all():
+        if not self.is_loose and not rising.all():
             i = int(np.argmin(rising)) + 1
             what = "the same as" if start[i] == start[i - 1] else "before"
             fault = f"{self.file.time} {self._stamp_text(i, int(start[i]))} is {what} the one above"
@@ -198,7 +229,7 @@ class _Rows:
         place = self.file.header.index(self.file.names[self.file.time])
         return next(cells[place] for k, (_, cells) in enumerate(self.file.lines()) if k == row + 1)
 
-    def _spans(self, stamps: Stamps, size: BarSize) -> tuple[IntArray, IntArray]:
+    def spans(self, stamps: Stamps, size: BarSize) -> tuple[IntArray, IntArray]:
         """Return start and end of each bar in UTC nanoseconds."""
         if not size.is_intraday:
             days = stamps.values
