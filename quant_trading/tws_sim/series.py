@@ -87,7 +87,8 @@ class _Run:
     Attributes:
         first: number of the first block.
         bounds: row at which the seconds of each block begin, and the end of the last.
-        last_sizes: size of the last trade by the end of each block, known once somebody looked at the book.
+        size_before: size of the last trade before the first block, None when it has not been looked up.
+        last_sizes: the same at the end of each block, known once somebody looked at the book.
     """
 
     first: int
@@ -95,6 +96,7 @@ class _Run:
     seconds: TapeBars
     trades: TradeTicks | None = None
     top: TopRows | None = None
+    size_before: int | None = None
     last_sizes: list[int] | None = None
 
 
@@ -230,7 +232,8 @@ class Series:
         blocks = self.blocks(day, day + 1, use_rth)
         lengths = self.block_lengths(day, blocks)
         last = block + 1
-        if (day, block - 1, use_rth) in self._runs:
+        before = self._runs.get((day, block - 1, use_rth))
+        if before is not None:
             ends = blocks.start_ns + lengths * SECOND_NS
             while last < min(block + _BLOCKS_AHEAD, len(blocks)) and ends[last - 1] == blocks.start_ns[last]:
                 last += 1
@@ -243,8 +246,11 @@ class Series:
             # A halt that begins within a block stops its seconds at once; the block itself was under way.
             seconds = without_halted(seconds, halts)
         run = _Run(block, bounds, seconds)
-        # A reader stands in one of the newest.
-        kept = list({id(other): other for other in reversed(self._runs.values())}.values())[: _CACHED_RUNS - 1]
+        if before is not None and before.last_sizes is not None:
+            run.size_before = before.last_sizes[block - 1 - before.first]
+        # Whoever read the run before has moved on; other readers stand elsewhere.
+        others = {id(other): other for other in reversed(self._runs.values()) if other is not before}
+        kept = list(others.values())[: _CACHED_RUNS - 1]
         self._runs = {key: other for key, other in self._runs.items() if any(other is one for one in kept)}
         for other in kept:
             other.top = other.trades = None
@@ -314,7 +320,7 @@ class Series:
         so_far, scale = self.so_far_before(day, run.first), self.scale
         before = (
             round(so_far.last * scale) if so_far.last is not None else 0,
-            self._last_size_before(day, run.first, so_far.last_size),
+            self._last_size_before(day, run, so_far.last_size),
             round(so_far.open * scale),
             round(so_far.high * scale),
             round(so_far.low * scale),
@@ -326,16 +332,14 @@ class Series:
         run.last_sizes = top.seconds[np.array(run.bounds[1:]) - 1, 3].tolist()
         return top
 
-    def _last_size_before(self, day: int, block: int, otherwise: int) -> int:
-        """Return the size of the last trade of the day before the block began."""
-        traded = np.flatnonzero(self.blocks(day, day + 1, True).volume[:block] > 0)
+    def _last_size_before(self, day: int, run: _Run, otherwise: int) -> int:
+        """Return the size of the last trade of the day before the run began."""
+        if run.size_before is not None:
+            return run.size_before
+        traded = np.flatnonzero(self.blocks(day, day + 1, True).volume[: run.first] > 0)
         if len(traded) == 0:
             return otherwise
-        latest = int(traded[-1])
-        run = self._runs.get((day, latest, True))
-        if run is not None and run.last_sizes is not None:
-            return run.last_sizes[latest - run.first]
-        return int(self.trades(day, latest, True).size[-1])
+        return int(self.trades(day, int(traded[-1]), True).size[-1])
 
     def _refine(self, day: int, blocks: TapeBars, wanted: IntArray) -> TapeBars:
         """Return the seconds of the blocks numbered `wanted`, in rising time."""
