@@ -119,3 +119,45 @@ def test_a_change_the_account_cannot_carry_leaves_the_order_as_it_was() -> None:
     [refused] = client.order(1, lmtPrice="9.00", quantity=1000)
     assert (refused.integer("reqId"), refused.integer("code")) == (1, 201)
     assert client.ask("reqOpenOrders")[0].number("totalQuantity") == 100
+
+
+class Promise:
+    """What a driver gives for work it does later."""
+
+    is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+def test_values_follow_the_fill_when_the_driver_has_written_and_before_the_next_answer() -> None:
+    simulator = market()
+    client = RawClient(simulator)
+    client.ask("reqAccountUpdates", subscribe=True, account="DU1234567")
+    promises: list[Promise] = []
+
+    def later(work: Any) -> Promise:
+        promises.append(Promise())
+        return promises[-1]
+
+    simulator.defer = later
+    told = names(client.order(1))
+    assert (told[2], told[-1]) == ("execDetails", "commissionReport")
+    assert len(promises) == 1
+
+    following = names(client.ask("reqCurrentTime"))
+    assert (following[0], following[-2:]) == ("updateAccountValue", ["updateAccountTime", "currentTime"])
+    assert promises[0].is_cancelled
+    assert names(client.ask("reqCurrentTime")) == ["currentTime"]
+
+
+def test_a_value_that_changes_again_is_sent_again_as_the_table_has_it() -> None:
+    client = RawClient(market(commissions="none", spread="none"))
+    client.ask("reqAccountUpdates", subscribe=True, account="DU1234567")
+    seen = []
+    for order_id in (1, 2, 3):
+        # 100 more each time, marked at 10.00
+        found = [m for m in client.order(order_id) if m.name == "updateAccountValue"]
+        seen += [m.values for m in found if m.text("key") == "GrossPositionValue"]
+    rest = {"key": "GrossPositionValue", "currency": "USD", "account": "DU1234567"}
+    assert seen == [rest | {"value": f"{number}000.00"} for number in (1, 2, 3)]

@@ -65,6 +65,18 @@ def test_lost_repeated_and_late_messages() -> None:
     assert tws.fired == {"swallow": 1, "duplicate": 1, "delay": 1}
 
 
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_an_acknowledgement_leaves_early_unless_answers_are_wanted_together(is_watched: bool) -> None:
+    tws = gateway(*([{"when": "connect#9", "do": "drop"}] if is_watched else []))
+    client = RawClient(tws)  # type: ignore[arg-type]
+    early: list[list[str]] = []
+    client.session.on_push = lambda: early.append(names(client.read()))
+
+    rest = names(client.order(1))
+
+    assert (early, rest) == (([], FILLED) if is_watched else ([FILLED[:2]], FILLED[2:]))
+
+
 def test_replies_in_another_order() -> None:
     client = RawClient(gateway({"when": "send:execDetails#1", "do": "reorder"}))
     assert names(client.order(1)) == FILLED[::-1]

@@ -265,3 +265,32 @@ def test_the_seeded_market_trades_currencies_futures_and_options() -> None:
         found["FUT"][0].number("evMultiplier")
         == ledger.positions[found["FUT"][0].integer("conId")].cost // price["FUT"]
     )
+
+
+def test_the_base_currencys_own_ledger_leaves_out_what_was_realized_abroad() -> None:
+    ledger = ledger_with()
+    ledger.apply_fill(ABROAD, D(10), D("5.00"), D(0))
+    ledger.apply_fill(ABROAD, D(-10), D("6.00"), D(0))  # 10 CAD of profit
+    ledger.deposit("CAD", D(-10))  # taken out: no cash and no position abroad is left
+
+    found = {(v.currency, v.key): v.value for v in ledger_values(ledger, marks(SHOP="6"), rates(CAD="0.5"))}
+    assert {currency for currency, _ in found} == {"BASE", "USD"}
+    assert (found["BASE", "RealizedPnL"], found["USD", "RealizedPnL"]) == ("5.00", "0.00")
+
+
+def test_one_currencys_ledger_is_named_twice() -> None:
+    ledger = ledger_with()
+    ledger.apply_fill(SHARE, D(10), D("5.00"), D(1))
+
+    # 100,000 less 50 and 1; ten shares marked at 7 cost 51
+    values = ledger_values(ledger, marks(ACME="7"))
+    base, own = ([v for v in values if v.currency == name] for name in ("BASE", "USD"))
+    assert [v.key for v in base] == [v.key for v in own]
+    for rows, name in ((base, "BASE"), (own, "USD")):
+        found = {v.key: v.value for v in rows}
+        assert (found["Currency"], found["ExchangeRate"]) == (name, "1.00")
+        assert (found["CashBalance"], found["StockMarketValue"], found["UnrealizedPnL"]) == (
+            "99949.00",
+            "70.00",
+            "19.00",
+        )
