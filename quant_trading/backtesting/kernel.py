@@ -17,7 +17,7 @@ old weights and the day to the new ones. A symbol without a close keeps its weig
 price is missing is dropped and counted; an account whose equity is 0 or less opens nothing any more.
 """
 
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -30,32 +30,38 @@ from quant_trading.backtesting.loop_types import (
     AT_CLOSE,
     BEFORE,
     BOOK_SIZE,
+    BORROW,
     BORROWED,
-    BY_DIVIDENDS,
     CASH,
     CUT,
+    DIVIDENDS,
+    DIVIDENDS_PAID,
     DROPPED,
+    FILLED_AT,
     FILLS,
     FILLS_PER_BAR,
+    GOAL,
     HALF_EVEN,
+    HAS_STOPS,
     LEAVE,
+    LOG_WIDTH,
     MONTH,
     NEXT_CLOSE,
     NEXT_OPEN,
     NO_MARGIN,
     NO_ROUNDING,
+    NO_TABLES,
     PLAN_FEES,
     REGULATORY,
     ROW_WIDTH,
     SAME_CLOSE,
     SLIPPAGE,
+    STATE_WIDTH,
+    TOUCHED,
     TRADED,
-    Log,
-    Market,
     Rules,
-    Run,
-    State,
     Tables,
+    packed,
 )  # fmt: skip
 from quant_trading.domain.bars import FloatArray, IntArray
 
@@ -68,9 +74,6 @@ _Numbers = Sequence[float]
 _Out = MutableSequence[float]
 _NONE = np.zeros(0)
 _NONE.flags.writeable = False
-_NO_NUMBERS = np.zeros(0, dtype=np.int64)
-
-NO_TABLES: Tables = Tables(*(_NONE,) * 3, *(_NO_NUMBERS,) * 4, _NONE)  # type: ignore[arg-type]  # arrays are sequences
 
 
 class Reason(IntEnum):
@@ -297,35 +300,36 @@ def simulate(
     cells = n_bars * n_symbols
     if n_symbols == 0:
         raise ValueError(f"target has shape {target.shape}; give at least one symbol")
-    fast = is_worth_compiling(cells) if compiled is None else compiled
-    has_exits = rules.stop_loss > 0.0 or rules.take_profit > 0.0 or rules.trailing_stop > 0.0
-    is_needed = (True, has_exits, has_exits, True, rules.max_volume > 0.0, True)
+    settings = packed(rules, tables)
+    has_stops, is_cut = settings[HAS_STOPS] > 0.0, rules.max_volume > 0.0
+    is_needed = (True, has_stops, has_stops, True, is_cut, True)
     columns = [_flat(c) if need else _NONE for c, need in zip((*prices, target), is_needed, strict=True)]
-    state = np.zeros((len(State._fields), n_symbols))
-    state[State._fields.index("goal")] = np.nan
-    state[State._fields.index("touched")] = state[State._fields.index("filled_at")] = -1.0
+    given = [_flat(settings), *columns, *map(_flat, (tables.days, tables.month, tables.events))]
+    state = np.zeros((STATE_WIDTH, n_symbols))
+    state[GOAL] = np.nan
+    state[FILLED_AT] = state[TOUCHED] = -1.0
     book = np.zeros(BOOK_SIZE)
     book[CASH] = book[BEFORE] = rules.initial_capital
     book[MONTH] = np.nan
-    least = 2 * FILLS_PER_BAR * n_symbols
-    # Room for every cell costs nothing in arrays, whose pages are taken when they are written to.
-    size = max(least, room if room is not None else cells if fast else cells // 8)
-    log = (np.empty(n_bars * ROW_WIDTH), np.empty(cells), *_no_fills(size))
-    walk: Any
+    changing = [state.reshape(-1), book, np.empty(n_bars * ROW_WIDTH), np.empty(cells)]
+    walk: Callable[..., int]
+    fast = is_worth_compiling(cells) if compiled is None else compiled
+    # Room for every cell costs nothing in an array, whose pages are taken when they are written to.
+    size = room if room is not None else cells if fast else cells // 8
+    log = np.empty(max(size, 2 * FILLS_PER_BAR * n_symbols) * LOG_WIDTH)
     if fast:
-        walk = compile_functions(loop.FUNCTIONS)
-        run = Run(rules, Market(*columns), tables, State(*state), Log(*log), book)  # type: ignore[arg-type]
+        walk, done = compile_functions(loop.FUNCTIONS), 0
+        while (done := walk(done, n_symbols, *given, *changing, log)) < n_bars:
+            log = np.concatenate((log, np.empty(len(log))))
     else:
         # Lists, because an element of a numpy array costs ten times an element of a list.
-        walk = loop.run_bars
-        lists = [column.tolist() for column in columns], [np.asarray(table).tolist() for table in tables]
-        run = Run(rules, Market(*lists[0]), Tables(*lists[1]), State(*state.tolist()),
-                  Log(*(column.tolist() for column in log)), book.tolist())  # fmt: skip
-    done = walk(run, 0)
-    while done < n_bars:
-        run = run._replace(log=_with_more_room(run.log))
-        done = walk(run, done)
-    return _account_of(run, n_bars, n_symbols)
+        walk, done = loop.run_bars, 0
+        lists, changed, entries = [c.tolist() for c in given], [c.tolist() for c in changing], log.tolist()
+        while (done := walk(done, n_symbols, *lists, *changed, entries)) < n_bars:
+            entries += [0.0] * len(entries)
+        changing = [np.array(values, dtype=np.float64) for values in changed]
+        log = np.array(entries, dtype=np.float64)
+    return _account_of(changing, log, n_bars, n_symbols)
 
 
 def account_shares(
@@ -351,11 +355,13 @@ def account_weights(
     columns = [_flat(column) for column in (open_price, close, target)]
     scratch = [np.zeros(n_symbols), np.full(n_symbols, np.nan), np.full(n_symbols, np.nan)]
     rows, holdings = np.zeros(n_bars * 8), np.zeros(n_bars * n_symbols)
+    walk: Callable[..., int] = run_weights
     if compiled if compiled is not None else is_worth_compiling(n_bars * n_symbols):
-        dropped = int(compile_functions((run_weights,))(*fixed, *columns, *scratch, rows, holdings))
+        walk = compile_functions((run_weights,))
+        dropped = int(walk(*fixed, *columns, *scratch, rows, holdings))
     else:
         out = rows.tolist(), holdings.tolist()
-        dropped = run_weights(*fixed, *(c.tolist() for c in columns), *(s.tolist() for s in scratch), *out)
+        dropped = walk(*fixed, *(c.tolist() for c in columns), *(s.tolist() for s in scratch), *out)
         rows, holdings = np.array(out[0], dtype=np.float64), np.array(out[1], dtype=np.float64)
     equity, cash, gross_pnl, cost, turnover, gross, net, trades = rows.reshape(n_bars, 8).T.copy()
     nothing = np.zeros(n_bars)
@@ -370,36 +376,17 @@ def _flat(column: FloatArray) -> FloatArray:
     return flat
 
 
-def _no_fills(size: int) -> tuple[IntArray, IntArray, IntArray, FloatArray, FloatArray, FloatArray]:
-    """Return the columns of a log with room for `size` fills."""
-    whole, number = np.dtype(np.int64), np.dtype(np.float64)
-    return (np.empty(size, whole), np.empty(size, whole), np.empty(size, whole),
-            np.empty(size, number), np.empty(size, number), np.empty(size, number))  # fmt: skip
-
-
-def _with_more_room(log: Log) -> Log:
-    """Return the log with twice the room for fills."""
-    columns: list[Any] = []
-    for column in log[2:]:
-        if isinstance(column, list):
-            columns.append(column + [0] * len(column))
-        else:
-            columns.append(np.concatenate((column, np.empty(len(column), column.dtype))))  # type: ignore[attr-defined]
-    return Log(log.rows, log.holdings, *columns)
-
-
-def _account_of(run: Run, n_bars: int, n_symbols: int) -> Account:
-    book, log = run.book, run.log
-    rows = np.asarray(log.rows, dtype=np.float64).reshape(n_bars, ROW_WIDTH).T.copy()
-    held = np.asarray(log.holdings, dtype=np.float64).reshape(n_bars, n_symbols)
-    ledger = Ledger(*rows, held, int(book[DROPPED]), int(book[CUT]))
-    count = int(book[FILLS])
-    bar, symbol, reason, quantity, price, cost = (column[:count] for column in log[2:])
+def _account_of(changing: list[FloatArray], log: FloatArray, n_bars: int, n_symbols: int) -> Account:
+    """Return the result from the state, book, rows, holdings and log of a finished walk."""
+    state, book, rows, holdings = changing
+    columns = rows.reshape(n_bars, ROW_WIDTH).T.copy()
+    held = holdings.reshape(n_bars, n_symbols)
+    ledger = Ledger(*(columns[k] for k in range(ROW_WIDTH)), held, int(book[DROPPED]), int(book[CUT]))  # type: ignore[misc]
+    bar, symbol, quantity, price, cost, reason = log.reshape(-1, LOG_WIDTH)[: int(book[FILLS])].T
     fills = Fills(
-        np.asarray(bar, dtype=np.int64), np.asarray(symbol, dtype=np.int64), np.asarray(quantity, dtype=np.float64),
-        np.asarray(price, dtype=np.float64), np.asarray(cost, dtype=np.float64), np.asarray(reason).astype(np.int8),
+        bar.astype(np.int64), symbol.astype(np.int64), quantity.copy(), price.copy(), cost.copy(),
+        reason.astype(np.int8),
     )  # fmt: skip
-    return Account(
-        ledger, fills, book[TRADED], book[PLAN_FEES], book[REGULATORY], book[SLIPPAGE], book[BORROWED],
-        book[BY_DIVIDENDS], np.array(run.state.dividends), np.array(run.state.borrow),
-    )  # fmt: skip
+    by_symbol = state.reshape(STATE_WIDTH, n_symbols)
+    sums = book[[TRADED, PLAN_FEES, REGULATORY, SLIPPAGE, BORROWED, DIVIDENDS_PAID]].tolist()
+    return Account(ledger, fills, *sums, by_symbol[DIVIDENDS].copy(), by_symbol[BORROW].copy())

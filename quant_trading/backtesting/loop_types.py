@@ -1,49 +1,12 @@
-"""What the bar loop works on: constants and named tuples of numbers, plain Python and numba alike."""
+"""What the bar loop works on: the names of settings, states and sums, and where they lie in its flat arrays."""
 
-from collections.abc import MutableSequence, Sequence
 from typing import NamedTuple
 
-__all__ = [
-    "AT_CLOSE", "AT_OPEN", "BEFORE", "BOOK_SIZE", "BORROWED", "BORROW_NOW", "BY_DIVIDENDS", "CASH", "COST", "CUT",
-    "DELIST", "DELISTED", "DIVIDEND", "DIVIDENDS_NOW", "DOWN", "DROPPED", "END", "EVENT", "FILLS", "FILLS_PER_BAR",
-    "HALF_EVEN", "LEAVE", "MARGIN_CALL", "MARGIN_CASH", "MARGIN_LEVERAGE", "MONTH", "MONTH_SHARES", "NEXT_CLOSE",
-    "NEXT_OPEN", "NO_MARGIN", "NO_ROUNDING", "ORDERS", "PLAN_FEES", "PLAN_WIDTH", "REGULATORY", "ROW_WIDTH",
-    "SALES_WIDTH", "SAME_CLOSE", "SIGNAL", "SLIPPAGE", "SPLIT", "SPLIT_CASH", "STOP_LOSS", "TAKE_PROFIT", "TIERS",
-    "TIME_EXIT", "TRADED", "TRADED_NOW", "TRAILING_STOP", "WAITING", "Rules", "Market", "Tables", "State", "Log",
-    "Run", "Numbers", "Out", "Whole",
-]  # fmt: skip
+import numpy as np
 
-Numbers = Sequence[float]
-Whole = Sequence[int]
-Out = MutableSequence[float]
+from quant_trading.domain.bars import FloatArray
 
-NEXT_OPEN, SAME_CLOSE, NEXT_CLOSE = 0, 1, 2
-HALF_EVEN, DOWN, NO_ROUNDING = 0, 1, 2
-NO_MARGIN, MARGIN_CASH, MARGIN_LEVERAGE = 0, 1, 2
-LEAVE, AT_CLOSE, AT_OPEN = 0, 1, 2
-
-# Why a fill happened.
-SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, TIME_EXIT, END, MARGIN_CALL, DELISTED, SPLIT_CASH = range(9)
-
-# Kinds of events, in the order in which those of one bar happen.
-SPLIT, DIVIDEND, DELIST = 0, 1, 2
-
-# Cells of `book`. Those of the first group start anew on every bar.
-COST, TRADED_NOW, ORDERS, DIVIDENDS_NOW, BORROW_NOW = 0, 1, 2, 3, 4
-CASH, BEFORE, WAITING, EVENT, FILLS, DROPPED, CUT, MONTH, MONTH_SHARES = 5, 6, 7, 8, 9, 10, 11, 12, 13
-TRADED, PLAN_FEES, REGULATORY, SLIPPAGE, BORROWED, BY_DIVIDENDS = 14, 15, 16, 17, 18, 19
-BOOK_SIZE = 20
-
-ROW_WIDTH = 10
-# The most fills of one symbol on one bar: a split's fraction, a delisting, two of a reversal, an exit, two closings.
-FILLS_PER_BAR = 7
-
-# A row of a commission plan: first bar, minimum, most as a fraction of the value, fees per share and as a fraction of
-# the commission, then `TIERS` pairs of (shares of the month up to which, rate per share).
-TIERS = 5
-PLAN_WIDTH = 5 + 2 * TIERS
-# A row of the fees on sales: first bar, fraction of the value, per share, most per trade.
-SALES_WIDTH = 4
+__all__ = ["NO_TABLES", "Rules", "Tables", "packed"]
 
 
 class Rules(NamedTuple):
@@ -72,15 +35,52 @@ class Rules(NamedTuple):
     close_last: int
 
 
-class Market(NamedTuple):
-    """What is known of each cell, float64[T x N], NaN where there is no bar; `target` NaN = hold."""
+NEXT_OPEN, SAME_CLOSE, NEXT_CLOSE = 0, 1, 2
+HALF_EVEN, DOWN, NO_ROUNDING = 0, 1, 2
+NO_MARGIN, MARGIN_CASH, MARGIN_LEVERAGE = 0, 1, 2
+LEAVE, AT_CLOSE, AT_OPEN = 0, 1, 2
 
-    open: Numbers
-    high: Numbers
-    low: Numbers
-    close: Numbers
-    volume: Numbers
-    target: Numbers
+# Where each setting lies in the loop's `rules`; after them the tables of fees.
+(
+    INITIAL_CAPITAL, FILL, BY_WEIGHT, ON_CHANGE, SIZE_AT_FILL, ROUNDING, COST_RATE, COMMISSION, TWO_ORDERS,
+    SLIPPAGE_RATE, SLIPPAGE_MONEY, MARGIN, LEVERAGE, MAINTENANCE, MAX_VOLUME, BORROW_RATE, STOP_RATE, PROFIT_RATE,
+    TRAIL_RATE, TIME_EXIT_BARS, CLOSE_LAST,
+) = range(21)  # fmt: skip
+HAS_STOPS, HAS_EXITS, PLAN_AT, PLAN_END, SALES_AT, SALES_END, TABLES_AT = range(21, 28)
+
+# A row of a commission plan: first bar, minimum, most as a fraction of the value, fees per share and as a fraction of
+# the commission, then `TIERS` pairs of (shares of the month up to which, rate per share).
+TIERS = 5
+PLAN_WIDTH = 5 + 2 * TIERS
+# A row of the fees on sales: first bar, fraction of the value, per share, most per trade.
+SALES_WIDTH = 4
+
+# Columns of `state`, named as on the page; field K of symbol j is state[K * n_symbols + j]. WHY is the reason of the
+# goal, FILLED the shares filled on bar FILLED_AT, TOUCHED the last bar on which the position was opened, turned or
+# added to; DIVIDENDS and BORROW sum up what was received and paid.
+(
+    QUANTITY, MARK, GOAL, WHY, ENTRY, HELD_FROM, BEST, BLOCKED, LAST_TARGET, FILLED, FILLED_AT, TOUCHED, DIVIDENDS,
+    BORROW, STATE_WIDTH,
+) = range(15)  # fmt: skip
+
+# Cells of `book`. Those before CASH start anew on every bar.
+(
+    COST, TRADED_NOW, ORDERS, DIVIDENDS_NOW, BORROW_NOW, CASH, BEFORE, WAITING, EVENT, FILLS, DROPPED, CUT, MONTH,
+    MONTH_SHARES, TRADED, PLAN_FEES, REGULATORY, SLIPPAGE, BORROWED, DIVIDENDS_PAID, BOOK_SIZE,
+) = range(21)  # fmt: skip
+
+# Columns of one row per bar, in the order of `Ledger`.
+ROW_WIDTH = 10
+# Columns of the log of fills: bar, symbol, quantity, price, cost, reason.
+LOG_WIDTH = 6
+# The most fills of one symbol on one bar: a split's fraction, a delisting, two of a reversal, an exit, two closings.
+FILLS_PER_BAR = 7
+# Columns of an event: bar, kind, symbol, value; sorted.
+EVENT_WIDTH = 4
+SPLIT, DIVIDEND, DELIST = 0, 1, 2
+
+# Why a fill happened.
+SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, TIME_EXIT, END, MARGIN_CALL, DELISTED, SPLIT_CASH = range(9)
 
 
 class Tables(NamedTuple):
@@ -89,62 +89,24 @@ class Tables(NamedTuple):
     Attributes:
         plan: rows of `PLAN_WIDTH`; sales: rows of `SALES_WIDTH`; the first row holds from bar 0 on.
         days: float64[T], calendar days since the session before on the first bar of a session, else 0.
-        month: int64[T], a number per calendar month.
-        event_bar, event_symbol, event_kind: int64[E], sorted by bar, then kind; event_value: float64[E].
+        month: float64[T], a number per calendar month.
+        events: rows of `EVENT_WIDTH`, sorted.
     """
 
-    plan: Numbers
-    sales: Numbers
-    days: Numbers
-    month: Whole
-    event_bar: Whole
-    event_symbol: Whole
-    event_kind: Whole
-    event_value: Numbers
+    plan: FloatArray
+    sales: FloatArray
+    days: FloatArray
+    month: FloatArray
+    events: FloatArray
 
 
-class State(NamedTuple):
-    """float64[N] each, named as on the page; `why` is the reason of the goal.
-
-    `filled` are the shares filled on bar `filled_at`, `touched` the last bar on which the position was opened, turned
-    or added to; `dividends` and `borrow` sum up what was received and paid.
-    """
-
-    quantity: Out
-    mark: Out
-    goal: Out
-    why: Out
-    entry: Out
-    held_from: Out
-    best: Out
-    blocked: Out
-    last_target: Out
-    filled: Out
-    filled_at: Out
-    touched: Out
-    dividends: Out
-    borrow: Out
+NO_TABLES = Tables(*(np.zeros(0) for _ in range(5)))
 
 
-class Log(NamedTuple):
-    """What comes out: rows of `ROW_WIDTH` per bar, holdings[T x N], and one entry per fill."""
-
-    rows: Out
-    holdings: Out
-    bar: MutableSequence[int]
-    symbol: MutableSequence[int]
-    reason: MutableSequence[int]
-    quantity: Out
-    price: Out
-    cost: Out
-
-
-class Run(NamedTuple):
-    """Everything of one run."""
-
-    rules: Rules
-    market: Market
-    tables: Tables
-    state: State
-    log: Log
-    book: Out
+def packed(rules: Rules, tables: Tables) -> FloatArray:
+    """Return the `rules` of the loop: the settings, what follows from them, and the tables of fees."""
+    has_stops = rules.stop_loss > 0.0 or rules.take_profit > 0.0 or rules.trailing_stop > 0.0
+    plan_end = TABLES_AT + len(tables.plan)
+    derived = (has_stops, has_stops or rules.time_exit_bars > 0, TABLES_AT, plan_end, plan_end,
+               plan_end + len(tables.sales))  # fmt: skip
+    return np.concatenate((np.array([*rules, *derived], dtype=np.float64), tables.plan, tables.sales))

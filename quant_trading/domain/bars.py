@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+
+from quant_trading.refdata.sessions import exchange_days
 
 __all__ = ["BarColumns", "BarPanel", "FloatArray", "IntArray", "no_bars", "panel_from_columns"]
 
@@ -12,9 +15,11 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BarPanel:
     """Bars of N symbols on one common clock of T bars; read-only arrays.
+
+    What is derived from them is computed once and kept, for a panel serves many runs.
 
     Attributes:
         symbols: the N column names.
@@ -54,16 +59,45 @@ class BarPanel:
         return len(self.start_ns)
 
     def rows(self, start: int, stop: int) -> "BarPanel":
-        """Return bars start..stop-1 of every symbol, as a view."""
+        """Return bars start..stop-1 of every symbol, as a view; the panel itself when that is all of them."""
+        if start == 0 and stop == len(self):
+            return self
         cut = slice(start, stop)
         return BarPanel(
             self.symbols, self.bar_size, self.start_ns[cut], self.end_ns[cut],
             self.open[cut], self.high[cut], self.low[cut], self.close[cut], self.volume[cut],
         )  # fmt: skip
 
+    @cached_property
+    def sessions(self) -> IntArray:
+        """Return int64[T], the exchange date of each bar's start as days since 1970-01-01."""
+        return _frozen(exchange_days(self.start_ns))
+
+    @cached_property
+    def session_ends(self) -> IntArray:
+        """Return int64[S], the last bar of each session."""
+        days = self.sessions
+        return _frozen(np.flatnonzero(np.append(days[1:] != days[:-1], len(days) > 0)))
+
+    @cached_property
+    def first_bad_price(self) -> tuple[str, int, int] | None:
+        """Return (column, bar, symbol) of the first price that is neither missing nor above 0 and finite, or None."""
+        for column in ("open", "high", "low", "close"):
+            prices = getattr(self, column)
+            bad = ~(np.isnan(prices) | ((prices > 0.0) & (prices < np.inf)))
+            if bad.any():
+                t, j = np.argwhere(bad)[0].tolist()
+                return column, t, j
+        return None
+
     def known_at(self, now_ns: int) -> "BarPanel":
         """Return the bars that were complete at `now_ns`: the running bar is left out."""
         return self.rows(0, int(np.searchsorted(self.end_ns, now_ns, side="right")))
+
+
+def _frozen(values: IntArray) -> IntArray:
+    values.flags.writeable = False
+    return values
 
 
 @dataclass(frozen=True, slots=True)

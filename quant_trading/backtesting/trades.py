@@ -1,0 +1,157 @@
+"""From fills to trades: closed lots against the average entry price."""
+
+from collections.abc import Callable, MutableSequence, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quant_trading.backtesting.compiling import compile_functions, is_worth_compiling
+from quant_trading.backtesting.kernel import Fills
+from quant_trading.domain.bars import FloatArray, IntArray
+
+__all__ = ["Splits", "Trades", "close_lots", "trades_of"]
+
+_Numbers = Sequence[float]
+_Whole = Sequence[int]
+_Out = MutableSequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """The splits of a run in the order they happened: int64[E] rows and columns, float64[E] new shares for one old."""
+
+    bar: IntArray
+    symbol: IntArray
+    ratio: FloatArray
+
+
+@dataclass(frozen=True)
+class Trades:
+    """Closed lots in the order they were closed; K entries each.
+
+    Attributes:
+        symbol, entry_bar, exit_bar: int64[K], columns and rows; the entry is that of the position's first share.
+        quantity: float64[K], shares closed, negative for a short.
+        entry_price, exit_price: float64[K], money; the entry is the average.
+        gross_pnl, cost: float64[K], money: quantity x (exit - entry), and the lot's part of the costs of both ends.
+        reason: int8[K], the `Reason` of the fill that closed it.
+    """
+
+    symbol: IntArray
+    entry_bar: IntArray
+    exit_bar: IntArray
+    quantity: FloatArray
+    entry_price: FloatArray
+    exit_price: FloatArray
+    gross_pnl: FloatArray
+    cost: FloatArray
+    reason: npt.NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.symbol)
+
+    @cached_property
+    def pnl(self) -> FloatArray:
+        """Return float64[K], money after costs."""
+        return self.gross_pnl - self.cost
+
+    @cached_property
+    def returns(self) -> FloatArray:
+        """Return float64[K], pnl over the value at entry."""
+        return np.asarray(self.pnl / np.abs(self.quantity * self.entry_price), dtype=np.float64)
+
+    @cached_property
+    def bars_held(self) -> IntArray:
+        """Return int64[K], bars from entry to exit."""
+        return self.exit_bar - self.entry_bar
+
+
+def close_lots(
+    bar: _Whole, symbol: _Whole, quantity: _Numbers, price: _Numbers, cost: _Numbers,
+    split_bar: _Whole, split_symbol: _Whole, split_ratio: _Numbers,
+    held: _Out, average: _Out, opened: _Out, paid: _Out, out: _Out, of_fill: MutableSequence[int],
+) -> int:  # fmt: skip
+    """Fill `out` (7 per trade) and `of_fill`, the closing fill of each; return how many trades there are.
+
+    Args:
+        bar, symbol, quantity, price, cost: the fills; split_bar, split_symbol, split_ratio: the splits, by bar.
+        held, average, opened, paid: float64[N] of zeros: the open lot of each symbol and what its entry cost.
+    """
+    count = 0
+    at = 0
+    for i in range(len(bar)):
+        while at < len(split_bar) and split_bar[at] <= bar[i]:
+            held[split_symbol[at]] *= split_ratio[at]
+            average[split_symbol[at]] /= split_ratio[at]
+            at += 1
+        j = symbol[i]
+        change, lot = quantity[i], held[j]
+        after = lot + change
+        if abs(after) <= 1e-9 * abs(change):
+            after = 0.0
+        entry_cost = cost[i]
+        if lot * change < 0.0:
+            closed = lot if lot * after <= 0.0 else -change
+            exit_cost = cost[i] * min(abs(closed / change), 1.0)
+            part = paid[j] * (closed / lot)
+            k = count * 7
+            out[k] = opened[j]
+            out[k + 1] = closed
+            out[k + 2] = average[j]
+            out[k + 3] = price[i]
+            out[k + 4] = closed * (price[i] - average[j])
+            out[k + 5] = part + exit_cost
+            out[k + 6] = j
+            of_fill[count] = i
+            count += 1
+            paid[j] -= part
+            entry_cost = cost[i] - exit_cost
+        if lot * after <= 0.0:
+            opened[j] = bar[i]
+            average[j] = price[i]
+            paid[j] = entry_cost if after != 0.0 else 0.0
+        elif lot * change > 0.0:
+            average[j] = (average[j] * lot + price[i] * change) / after
+            paid[j] += cost[i]
+        held[j] = after
+    return count
+
+
+def trades_of(fills: Fills, n_symbols: int, splits: Splits | None = None, compiled: bool | None = None) -> Trades:
+    """Return the closed lots of `fills`.
+
+    Args:
+        n_symbols: columns there are.
+        splits: of the run; None = none.
+        compiled: None = by the amount of work.
+    """
+    nowhere, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
+    events = (splits.bar, splits.symbol, splits.ratio) if splits is not None else (nowhere, nowhere, nothing)
+    columns = [_read_only(c) for c in (fills.bar, fills.symbol, fills.quantity, fills.price, fills.cost, *events)]
+    count = len(fills)
+    loop: Callable[..., int] = close_lots
+    if is_worth_compiling(count) if compiled is None else compiled:
+        loop = compile_functions((close_lots,))
+        out, of_fill = np.empty(7 * count), np.empty(count, dtype=np.int64)
+        closed = loop(*columns, *np.zeros((4, n_symbols)), out, of_fill)
+    else:
+        lists: tuple[list[float], list[int]] = ([0.0] * (7 * count), [0] * count)
+        state = np.zeros((4, n_symbols)).tolist()
+        closed = loop(*(column.tolist() for column in columns), *state, *lists)
+        out, of_fill = np.array(lists[0], dtype=np.float64), np.array(lists[1], dtype=np.int64)
+    opened, quantity, entry, price, gross, cost, symbol = out[: 7 * closed].reshape(closed, 7).T.copy()
+    of_fill = of_fill[:closed]
+    return Trades(
+        symbol.astype(np.int64), opened.astype(np.int64), fills.bar[of_fill], quantity, entry, price, gross, cost,
+        fills.reason[of_fill],
+    )  # fmt: skip
+
+
+def _read_only(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the column as numba knows it, whatever the caller's is."""
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
