@@ -1,0 +1,47 @@
+"""What each symbol earned, bar by bar: the account's equity taken apart."""
+
+import numpy as np
+
+from quant_trading.backtesting.kernel import Fills, Ledger
+from quant_trading.domain.bars import FloatArray
+
+__all__ = ["last_known", "symbol_pnl"]
+
+
+def symbol_pnl(ledger: Ledger, fills: Fills, close: FloatArray, dividends: FloatArray | None = None) -> FloatArray:
+    """Return float64[T, N]: money earned since the start by each symbol, costs taken off.
+
+    The sum over the symbols is the equity less the initial capital.
+
+    Args:
+        ledger: of an account of shares, with its holdings.
+        fills: its fills.
+        close: float64[T, N] of the same bars, NaN where there is no bar.
+        dividends: float64[T, N], money received on each bar; None = none were paid.
+    """
+    mark = last_known(close)
+    cash = np.zeros(close.shape)
+    np.add.at(cash, (fills.bar, fills.symbol), -fills.quantity * fills.price - fills.cost)
+    if dividends is not None:
+        cash += dividends
+    if np.any(ledger.borrow):
+        cash -= _borrow_by_symbol(ledger, mark)
+    return np.asarray(np.cumsum(cash, axis=0) + ledger.holdings * np.nan_to_num(mark), dtype=np.float64)
+
+
+def last_known(close: FloatArray) -> FloatArray:
+    """Return each symbol's last close, NaN before its first."""
+    known = ~np.isnan(close)
+    rows = np.maximum.accumulate(np.where(known, np.arange(len(close))[:, np.newaxis], 0), axis=0)
+    return np.take_along_axis(close, rows, axis=0)
+
+
+def _borrow_by_symbol(ledger: Ledger, mark: FloatArray) -> FloatArray:
+    """Return float64[T, N]: each bar's borrow fee by symbol.
+
+    All shorts pay the same rate for the same days, so each pays in proportion to its value the night before.
+    """
+    before = np.zeros(mark.shape)
+    before[1:] = np.maximum(-ledger.holdings[:-1] * np.nan_to_num(mark[:-1]), 0.0)
+    total = before.sum(axis=1, keepdims=True)
+    return np.where(total > 0.0, before / np.where(total > 0.0, total, 1.0), 0.0) * ledger.borrow[:, np.newaxis]

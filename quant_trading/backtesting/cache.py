@@ -1,0 +1,254 @@
+"""The cached results of a run: one JSON file per symbol with candles and trades, and one for the account.
+
+The form is that of `backtest.schema.json` beside this module, explained in docs/backtest-results.md. Every file is
+there in full or not at all.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quant_trading.backtesting.attribution import last_known, symbol_pnl
+from quant_trading.backtesting.metrics import max_drawdown
+from quant_trading.backtesting.results import BacktestResult
+from quant_trading.backtesting.trades import Trades
+from quant_trading.data.files import replace_file
+from quant_trading.data.findings import Finding
+from quant_trading.domain.bar_sizes import parse_bar_size
+from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
+
+__all__ = [
+    "ACCOUNT_FILE",
+    "SCHEMA",
+    "VERSION",
+    "Record",
+    "Source",
+    "account_document",
+    "symbol_document",
+    "write_cache",
+]
+
+SCHEMA, VERSION = "quant-trading/backtest", 1
+ACCOUNT_SCHEMA = "quant-trading/backtest-account"
+ACCOUNT_FILE = "account.json"
+_SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file one symbol's bars came from; `resampled_from` names the timeframe of its bars, when it is another."""
+
+    file: str
+    sha256: str
+    rows: int
+    resampled_from: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run with all that its files tell.
+
+    Attributes:
+        result: the run; panel: the bars it traded, row by row those of the result.
+        indicators: float64[T, N] by name, for charts.
+        sources: by symbol; findings: of the data checker.
+        causality: whether the test passed (None = it was left out), and what it says.
+        dividends: float64[T, N], money received on each bar; None = none.
+        version: of the program.
+    """
+
+    result: BacktestResult
+    panel: BarPanel
+    indicators: Mapping[str, FloatArray]
+    sources: Mapping[str, Source]
+    findings: Sequence[Finding]
+    causality: tuple[bool | None, str]
+    dividends: FloatArray | None
+    version: str
+
+    @cached_property
+    def pnl(self) -> FloatArray:
+        """Return float64[T, N], what each symbol earned since the start."""
+        return symbol_pnl(self.result.ledger, self.result.fills, self.panel.close, self.dividends)
+
+    @cached_property
+    def session_ends(self) -> IntArray:
+        """Return the rows of the last bar of each session."""
+        days = self.result.sessions
+        return np.flatnonzero(np.append(days[1:] != days[:-1], True))
+
+    @cached_property
+    def session_dates(self) -> list[str]:
+        """Return the exchange date of each session."""
+        return [str(day) for day in self.result.sessions[self.session_ends].astype("datetime64[D]")]
+
+
+def write_cache(folder: Path, record: Record) -> list[Path]:
+    """Write the files of a run into `folder`/<timeframe> and return their paths, symbols first.
+
+    Raises:
+        ConfigError: when the place cannot be written.
+    """
+    place = folder / parse_bar_size(record.panel.bar_size).timeframe
+    written = [
+        replace_file(place / f"{file_stem(symbol)}_backtest.json", _text(symbol_document(record, j)))
+        for j, symbol in enumerate(record.panel.symbols)
+    ]
+    return [*written, replace_file(place / ACCOUNT_FILE, _text(account_document(record)))]
+
+
+def file_stem(symbol: str) -> str:
+    """Return `symbol` as a file name: what is no letter, digit, dot or dash becomes _."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in ".-^=") else "_" for c in symbol)
+
+
+def symbol_document(record: Record, j: int) -> dict[str, Any]:
+    """Return the document of symbol `j`, as `backtest.schema.json` describes it."""
+    result, panel = record.result, record.panel
+    symbol = panel.symbols[j]
+    capital = result.conventions.initial_capital
+    has_bar = ~np.isnan(panel.close[:, j])
+    value = capital + record.pnl[record.session_ends, j]
+    source = record.sources.get(symbol)
+    return {
+        **_heading(record, SCHEMA),
+        "symbol": symbol,
+        "account": {
+            "symbols": list(panel.symbols),
+            "initial_capital": capital,
+            "final_equity": _number(result.equity[-1]),
+            "file": ACCOUNT_FILE,
+        },
+        "candles": {
+            "time": (panel.start_ns[has_bar] // _SECOND_NS).tolist(),
+            **{name: getattr(panel, name)[has_bar, j].tolist() for name in ("open", "high", "low", "close")},
+            "volume": np.nan_to_num(panel.volume[has_bar, j]).tolist(),
+        },
+        "indicators": {name: _column(values[has_bar, j]) for name, values in record.indicators.items()},
+        "trades": _trade_rows(result.trades, np.flatnonzero(result.trades.symbol == j), panel.start_ns),
+        "open_position": _open_position(record, j),
+        "equity": {"date": record.session_dates, "value": value.tolist()},
+        "summary": _summary(record, j),
+        "source": None if source is None else _source(source),
+        "findings": [_finding(finding) for finding in record.findings if finding.symbol in ("", symbol)],
+    }
+
+
+def account_document(record: Record) -> dict[str, Any]:
+    """Return the document of the whole account: its equity and each symbol's summary."""
+    result = record.result
+    return {
+        **_heading(record, ACCOUNT_SCHEMA),
+        "symbols": list(record.panel.symbols),
+        "initial_capital": result.conventions.initial_capital,
+        "final_equity": _number(result.equity[-1]),
+        "equity": {"date": record.session_dates, "value": result.equity[record.session_ends].tolist()},
+        "per_symbol": {symbol: _summary(record, j) for j, symbol in enumerate(record.panel.symbols)},
+        "sources": {symbol: _source(source) for symbol, source in record.sources.items()},
+        "findings": [{**_finding(finding), "symbol": finding.symbol} for finding in record.findings],
+    }
+
+
+def _heading(record: Record, schema: str) -> dict[str, Any]:
+    result, how = record.result, record.result.conventions
+    passed, text = record.causality
+    return {
+        "schema": schema,
+        "version": VERSION,
+        "timeframe": parse_bar_size(record.panel.bar_size).timeframe,
+        "bar_size": record.panel.bar_size,
+        "strategy": {"name": how.strategy, "parameters": dict(how.parameters)},
+        "period": {
+            "start": record.session_dates[0],
+            "end": record.session_dates[-1],
+            "bars": len(record.panel),
+            "sessions": len(record.session_dates),
+        },
+        "conventions": {**how.as_mapping(), "in_words": how.in_words()},
+        "metrics": {item.name: _number(getattr(result.metrics, item.name)) for item in fields(result.metrics)},
+        "causality": {"passed": passed, "text": text},
+        "program": {"name": "quant-trading", "version": record.version},
+    }
+
+
+def _trade_rows(trades: Trades, rows: IntArray, start_ns: IntArray) -> list[dict[str, Any]]:
+    from quant_trading.backtesting.kernel import Reason
+
+    names = {reason.value: reason.name.lower() for reason in Reason}
+    columns = {
+        "side": ["long" if quantity > 0.0 else "short" for quantity in trades.quantity[rows].tolist()],
+        "quantity": np.abs(trades.quantity[rows]).tolist(),
+        "entry_time": (start_ns[trades.entry_bar[rows]] // _SECOND_NS).tolist(),
+        "entry_price": trades.entry_price[rows].tolist(),
+        "exit_time": (start_ns[trades.exit_bar[rows]] // _SECOND_NS).tolist(),
+        "exit_price": trades.exit_price[rows].tolist(),
+        "gross_pnl": trades.gross_pnl[rows].tolist(),
+        "cost": trades.cost[rows].tolist(),
+        "pnl": trades.pnl[rows].tolist(),
+        "bars": trades.bars_held[rows].tolist(),
+        "reason": [names[reason] for reason in trades.reason[rows].tolist()],
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _open_position(record: Record, j: int) -> dict[str, float] | None:
+    quantity = float(record.result.ledger.holdings[-1, j])
+    if quantity == 0.0:
+        return None
+    price = float(last_known(record.panel.close[:, j : j + 1])[-1, 0])
+    return {"quantity": quantity, "price": price, "value": quantity * price}
+
+
+def _summary(record: Record, j: int) -> dict[str, Any]:
+    """Return what symbol `j` amounts to; the profit counts its open position at the last price."""
+    trades, fills, capital = record.result.trades, record.result.fills, record.result.conventions.initial_capital
+    pnl = trades.pnl[trades.symbol == j]
+    won, lost = float(pnl[pnl > 0.0].sum()), float(-pnl[pnl < 0.0].sum())
+    costs = float(fills.cost[fills.symbol == j].sum())
+    profit = float(record.pnl[-1, j])
+    curve = np.concatenate(([capital], capital + record.pnl[record.session_ends, j]))
+    return {
+        "closed_trades": len(pnl),
+        "net_profit": profit,
+        "gross_profit": profit + costs,
+        "costs": costs,
+        "return": profit / capital,
+        "max_drawdown": min(max_drawdown(curve), 0.0),
+        "hit_rate": float(np.mean(pnl > 0.0)) if len(pnl) else None,
+        "profit_factor": won / lost if lost > 0.0 else None,
+    }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    found: dict[str, Any] = {"file": source.file, "sha256": source.sha256, "rows": source.rows}
+    return {**found, "resampled_from": source.resampled_from} if source.resampled_from else found
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    where = str(finding.first) if finding.first == finding.last else f"{finding.first} to {finding.last}"
+    return {"kind": finding.kind, "severity": finding.severity, "where": where, "message": finding.message}
+
+
+def _column(values: FloatArray) -> list[float | None]:
+    listed: list[float | None] = values.tolist()
+    unknown = np.flatnonzero(~np.isfinite(values)).tolist()
+    for i in unknown:
+        listed[i] = None
+    return listed
+
+
+def _number(value: Any) -> float | int | str | None:
+    """Return a figure as JSON has it: what is not defined is null."""
+    if value is None or isinstance(value, str | int):
+        return value
+    return float(value) if math.isfinite(value) else None
+
+
+def _text(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, separators=(",", ":"), allow_nan=False, ensure_ascii=False) + "\n").encode()
