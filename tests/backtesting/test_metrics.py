@@ -56,6 +56,14 @@ def test_by_hand():
     assert figures.cost_share == pytest.approx(3 / 13)
 
 
+@pytest.mark.parametrize(("n", "worst"), [(20, 1), (21, 2), (40, 2), (41, 3)])
+def test_the_tail_holds_the_twentieth_part(n, worst):
+    returns = np.random.default_rng(0).permutation(n) / 1000 - 0.01  # -10, -9, -8 ... thousandths
+    figures = measure(curve_of(returns))
+    assert figures.cvar_5pct == pytest.approx(-0.01 + (worst - 1) / 2000)
+    assert figures.var_5pct == pytest.approx(-0.01 + 0.05 * (n - 1) / 1000)
+
+
 def test_a_flat_session_is_neither_won_nor_lost():
     figures = measure(np.array([100.0, 101.0, 101.0, 101.0, 100.0]))
     assert figures.positive_sessions == 0.25
