@@ -38,7 +38,7 @@ def answers(draw: st.DrawFn) -> HistoryAnswer:
         prices[4] = np.full(size, -1.0)
     counts = [column(st.just(-1), st.integers(0, 9999), st.integers(0, 10**8), st.integers(-1, 10**13))]
     counts += [column(st.just(-1), st.integers(0, 20_000), st.integers(-1, 10**13))]
-    seconds = draw(st.lists(st.integers(0, 60 * 366 * 86_400), min_size=size, max_size=size, unique=True).map(sorted))
+    seconds = draw(st.lists(st.integers(0, 90 * 366 * 86_400), min_size=size, max_size=size, unique=True).map(sorted))
     bar_size = parse_bar_size(draw(st.sampled_from(["1 secs", "1 min", "1 day", "1W"])))
     assert bar_size is not None
     stamps = np.array(seconds, dtype=np.int64) * SECOND_NS
