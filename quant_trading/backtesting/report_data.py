@@ -18,7 +18,7 @@ from quant_trading.data.store import SourceFile
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
 from quant_trading.domain.exits import Exit
 from quant_trading.reporting import model
-from quant_trading.reporting.formats import time_text
+from quant_trading.reporting.formats import shown, time_text
 
 __all__ = ["MOST_PRICES", "Background", "FinishedRun", "markers_of", "report_data"]
 
@@ -114,6 +114,7 @@ def report_data(
         conventions=conventions_of(settings, background.exits), sources=_sources(background.sources, traded, times),
         findings=tuple(_finding(item) for item in background.findings), causality=background.causality,
         sweep=background.sweep,
+        interval_note=background.bootstrap.in_words() if background.bootstrap is not None else "",
     )  # fmt: skip
 
 
@@ -138,11 +139,17 @@ def _curve(run: FinishedRun, times: model.TimeArray, settings: BacktestSettings,
 def _key_figures(run: FinishedRun, settings: BacktestSettings, background: Background) -> tuple[model.Figure, ...]:
     """Return the eight figures at the top."""
     m, sure = run.metrics, background.bootstrap
-    spread = f"{sure.confidence:.0%}: {sure.sharpe.low:.2f} to {sure.sharpe.high:.2f}" if sure is not None else ""
+    spread = (
+        f"{sure.confidence:.0%}: {shown(sure.sharpe.low, 'ratio')} to {shown(sure.sharpe.high, 'ratio')}"
+        if sure
+        else ""
+    )
     compared = _curve(run, np.zeros(len(run.dates), dtype="datetime64[s]"), settings, background).benchmark
     known = compared[~np.isnan(compared)] if compared is not None else np.zeros(0)
     beside = (
-        f"{background.benchmark[0]} {known[-1] / known[0] - 1.0:+.2%}" if background.benchmark and len(known) else ""
+        f"{background.benchmark[0]} {shown(float(known[-1] / known[0]) - 1.0, 'return')}"
+        if background.benchmark and len(known)
+        else ""
     )
     share = m.total_cost / settings.initial_capital
     final = float(run.ledger.equity[-1]) if len(run.ledger.equity) else settings.initial_capital
@@ -174,6 +181,8 @@ def _figure(row: MetricRow) -> model.Figure:
              "date": ("text", "text")}  # fmt: skip
     kind = kinds.get(row.kind, (row.kind, row.kind))[row.name in SIGNED]
     value = row.value if row.value is None or isinstance(row.value, int | float) else row.value.isoformat()
+    if row.kind == "count" and isinstance(value, float) and not value.is_integer():
+        kind = "ratio"  # a mean of counts
     return model.Figure(row.name, value, kind)
 
 

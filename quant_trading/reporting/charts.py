@@ -88,10 +88,11 @@ def value_axis(scale: Scale, kind: str) -> str:
 def time_axis(times: TimeArray, centred: bool = False) -> str:
     """Return the labels below the plot; every second one may be left out on narrow screens."""
     out = []
-    for place, (row, label) in enumerate(time_ticks(times)):
+    labels = time_ticks(times)
+    for place, (row, label) in enumerate(labels):
         x = position(row, len(times), centred)
         anchor = "start" if x < 4.0 else "end" if x > 96.0 else "middle"
-        spare = " spare" if place % 2 else ""
+        spare = " spare" if place % 2 and len(labels) > 4 else ""
         out.append(f'<line class="notch" x1="{x}%" x2="{x}%" y1="100%" y2="100%"/>')
         out.append(
             f'<text class="tick{spare}" x="{x}%" y="100%" dy="1.65em" text-anchor="{anchor}">{escape(label)}</text>'
@@ -237,12 +238,14 @@ def histogram_chart(caption: Caption, spread: Distribution, height: int = 260) -
     bell *= float(np.sum(spread.counts)) * width
     scale = scale_of([spread.counts.astype(np.float64), bell], with_zero=True, wished=4)
     slot = UNITS / len(spread.counts)
-    sides: dict[str, list[str]] = {"gain": [], "loss": []}
+    sides: dict[str, list[str]] = {"gain": [], "loss": [], "bench": []}
     for place, count in enumerate(spread.counts.tolist()):
         if count:
             left, wide = round(place * slot + slot * 0.06), round(slot * 0.88)
             top = round(float(scale.units(np.array([float(count)]))[0]))
-            side = "gain" if low + (place + 0.5) * width > 0.0 else "loss"
+            # The bin that holds zero is neither gain nor loss: a day without a position is in it.
+            left_edge, right_edge = low + place * width, low + (place + 1) * width
+            side = "bench" if left_edge <= 0.0 <= right_edge else "gain" if left_edge > 0.0 else "loss"
             sides[side].append(f"M{left} {UNITS}h{wide}V{top}h{-wide}z")
     shapes = "".join(f'<path class="fill {side}" d="{"".join(d)}"/>' for side, d in sides.items())
     x = np.round(np.linspace(0, UNITS, len(grid))).astype(np.int64)
@@ -255,7 +258,7 @@ def histogram_chart(caption: Caption, spread: Distribution, height: int = 260) -
             at = round((value - low) / (high - low) * 100.0, 2)
             inside += f'<line class="mark" x1="{at}%" x2="{at}%" y1="0" y2="100%"/>'
             inside += f'<svg x="{at}%" class="marker"><text class="tick strong" {side} y="11">{name}</text></svg>'
-    legend = [("gains", "gain"), ("losses", "loss"), ("normal curve", "ink")]
+    legend = [("gains", "gain"), ("losses", "loss"), ("around zero", "bench"), ("normal curve", "ink")]
     return figure(caption, plot(caption, inside, height), legend)
 
 
@@ -263,10 +266,10 @@ def _return_axis(low: float, high: float) -> str:
     """Return the labels of a horizontal axis of returns."""
     ticks, step = number_ticks(low, high, 6)
     out = []
+    ticks = [value for value in ticks if low <= value <= high]
     for place, value in enumerate(ticks):
-        if low <= value <= high:
-            at = round((value - low) / (high - low) * 100.0, 2)
-            label = escape(axis_text(0.0 if abs(value) < step * 1e-6 else value, step, "return"))
-            spare = " spare" if place % 2 else ""
-            out.append(f'<text class="tick{spare}" x="{at}%" y="100%" dy="1.65em" text-anchor="middle">{label}</text>')
+        at = round((value - low) / (high - low) * 100.0, 2)
+        label = escape(axis_text(0.0 if abs(value) < step * 1e-6 else value, step, "return"))
+        spare = " spare" if place % 2 and len(ticks) > 4 else ""
+        out.append(f'<text class="tick{spare}" x="{at}%" y="100%" dy="1.65em" text-anchor="middle">{label}</text>')
     return "".join(out)

@@ -33,10 +33,10 @@ def _alert(head: str, text: str) -> str:
 def statistics(data: ReportData) -> str:
     """Return all metrics and the bootstrap intervals."""
     out = figure_lists(data.metrics) if data.metrics else ""
-    return out + (_intervals(data.intervals) if data.intervals else "")
+    return out + (_intervals(data.intervals, data.interval_note) if data.intervals else "")
 
 
-def _intervals(intervals: tuple[Interval, ...]) -> str:
+def _intervals(intervals: tuple[Interval, ...], made: str) -> str:
     """Return the estimates between their bounds, as numbers and as a line with a dot."""
     rows = []
     for item in intervals:
@@ -50,7 +50,8 @@ def _intervals(intervals: tuple[Interval, ...]) -> str:
     head = element("thead", element("tr", "".join(element("th", a, scope="col", class_=b) for a, b in heads)))
     table = element("table", head + element("tbody", "".join(rows)), aria_label="Bootstrap intervals")
     title = element("h3", f"Bootstrap intervals, {level:.0%}")
-    said = element("p", "The range that the same strategy could have shown by luck; the tick is zero.", class_="said")
+    words = "What the same strategy might have shown, had the same market gone otherwise; the tick is zero."
+    said = element("p", escape(f"{words} {made}".strip()), class_="said")
     return element("div", title + said + element("div", table, class_="scroll"), class_="block")
 
 

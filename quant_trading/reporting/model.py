@@ -235,8 +235,9 @@ class ReportData:
         created: when the report was made, as text; the renderer reads no clock.
         version, command: of the program, and the line that repeats the run.
         curve, sessions: the account; key_figures: the tiles at the top (six to eight).
-        metrics, intervals: statistics; symbol_table, trades, prices: what was traded.
-        costs: parts of the costs, money; parameters: of the strategy and the run; conventions: (topic, sentence).
+        metrics, intervals: statistics, interval_note: how the intervals were made.
+        symbol_table, trades, prices: what was traded; costs: parts of the costs, money, last a figure named Total.
+        parameters: of the strategy and the run; conventions: (topic, sentence).
         sources, findings, causality: what the figures rest on; sweep: when parameters were searched.
     """
 
@@ -263,6 +264,7 @@ class ReportData:
     findings: tuple[Finding, ...] = ()
     causality: Causality | None = None
     sweep: Sweep | None = None
+    interval_note: str = ""
 
     def __post_init__(self) -> None:
         if self.mode not in ("backtest", "paper", "live"):

@@ -136,17 +136,19 @@ def _cost_parts(data: ReportData) -> str:
     sizes = [
         abs(float(c.value)) if isinstance(c.value, int | float) and c.value == c.value else 0.0 for c in data.costs
     ]
-    most = max(sizes) or 1.0
+    is_total = [c.name == "Total" and place == len(sizes) - 1 for place, c in enumerate(data.costs)]
+    most = max((size for size, total in zip(sizes, is_total, strict=True) if not total), default=0.0) or 1.0
     rows = []
-    for item, size in zip(data.costs, sizes, strict=True):
+    for item, size, total in zip(data.costs, sizes, is_total, strict=True):
         exact = repr(float(item.value)) if isinstance(item.value, int | float) else None
-        bar = element("i", style=f"width:{size / most * 100.0:.1f}%") if size else ""
+        bar = element("i", style=f"width:{size / most * 100.0:.1f}%") if size and not total else ""
         rows.append(
             element(
                 "tr",
                 element("th", escape(item.name), scope="row", title=item.note or None)
                 + element("td", escape(shown(item.value, item.kind)), class_="num", data_v=exact)
                 + element("td", bar, class_="share"),
+                class_="total" if total else None,
             )
         )
     table = element("table", element("tbody", "".join(rows)), aria_label="Costs by part", class_="costs")

@@ -29,6 +29,7 @@ __all__ = ["MOST_CANDLES", "MOST_MARKERS", "MOST_SYMBOLS", "price_charts", "wind
 
 MOST_CANDLES = 180
 MOST_MARKERS = 160
+MOST_POINTS = 1_200  # there may be many symbols
 MOST_SYMBOLS = 16
 
 # kind -> (words, whether it points up, as what is bought does)
@@ -75,7 +76,7 @@ def _chart(series: PriceSeries, name: str) -> str:
     candles = total <= MOST_CANDLES
     prices = np.array([m.price for m in markers], dtype=np.float64)
     scale = scale_of([lows, highs, prices] if candles else [closes, prices], wished=7)
-    rows = np.arange(total) if candles else kept_points((closes,))
+    rows = np.arange(total) if candles else kept_points((closes,), MOST_POINTS)
     inside = value_axis(scale, "price") + time_axis(times, centred=candles)
     if candles:
         shapes = _candles(opens, highs, lows, closes, scale)

@@ -13,7 +13,7 @@ __all__ = [
 ]  # fmt: skip
 
 SESSIONS_PER_YEAR = 252
-MAX_POINTS = 1_200  # more than a wide screen has columns for
+MAX_POINTS = 2_000  # about what a wide screen has columns for
 _NOISE = 1e-12  # a deviation this small beside its mean is rounding, not risk
 
 

@@ -26,7 +26,7 @@ SYMBOLS = ("AAPL", "JPM", "NVDA", "SPY", "XOM")
 CAPITAL = 100_000.0
 
 
-def sample(sessions: int = 760, seed: int = 7) -> ReportData:
+def sample(sessions: int = 320, seed: int = 7) -> ReportData:
     """Return a report of `sessions` daily bars with every section."""
     random = np.random.default_rng(seed)
     weekdays = np.arange("2022-01-03", "2060-01-01", dtype="datetime64[D]")

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant_trading.reporting.charts import Caption, Line, bar_chart, line_chart, path_of, scale_of
+from quant_trading.reporting.charts import Caption, Line, bar_chart, histogram_chart, line_chart, path_of, scale_of
 from quant_trading.reporting.heatmaps import step_of, sweep_chart
 from quant_trading.reporting.model import Marker, PriceSeries, Sweep, Table
 from quant_trading.reporting.price_chart import MOST_CANDLES, MOST_MARKERS, MOST_SYMBOLS, price_charts, window_of
+from quant_trading.reporting.series import Distribution
 from tests.reporting.pages import read
 
 CAPTION = Caption("c", "Title", "Words.")
@@ -50,7 +51,7 @@ def test_a_thinned_curve_says_so_and_keeps_its_extremes() -> None:
     (note,) = tree.all("p", class_="note")
     shown, total = re.findall(r"through ([\d,]+) of ([\d,]+) points", note.text)[0]
     assert total == "20,000"
-    assert int(shown.replace(",", "")) <= 1_200
+    assert int(shown.replace(",", "")) <= 2_000
     points = walk(tree.all("path")[0].attributes["d"])
     assert (min(y for _, y in points), max(y for _, y in points)) == (500, 9500)  # 9 and -9 on an axis of -10 to 10
 
@@ -67,6 +68,16 @@ def test_bars_reach_from_zero_to_their_value() -> None:
     (path,) = read(bar_chart(CAPTION, times(4), line, "ratio")).all("path")
     # Four slots of 2,500 units, 70 % of each filled; the axis runs from -1 to 1.
     assert path.attributes["d"] == "M375 5000h1750V0h-1750zM2875 5000h1750V10000h-1750z"
+
+
+def test_the_bin_around_zero_is_neither_gain_nor_loss() -> None:
+    # Ten bins of 1 % from -4.5 % to 5.5 %: four below zero, one around it, five above.
+    counts = np.array([1, 2, 3, 4, 90, 4, 3, 2, 1, 1])
+    spread = Distribution(np.linspace(-0.045, 0.055, 11), counts, 0, 0.0, 0.01, -0.02, -0.03, -0.025)
+    tree = read(histogram_chart(CAPTION, spread))
+    bars = {name: tree.all("path", class_=name)[0].attributes["d"].count("M") for name in ("loss", "bench", "gain")}
+    assert bars == {"loss": 4, "bench": 1, "gain": 5}
+    assert [line.attributes["x1"] for line in tree.all("line", class_="mark")] == ["25.0%", "15.0%"]
 
 
 def test_the_axis_covers_the_values() -> None:
