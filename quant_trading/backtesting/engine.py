@@ -1,81 +1,54 @@
 """Bars and a strategy in, a backtest result out."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from datetime import UTC, date, datetime
-from enum import Enum
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from quant_trading.backtesting import kernel
-from quant_trading.backtesting.results import BacktestResult, Conventions
-from quant_trading.domain.bar_sizes import parse_bar_size
+from quant_trading.backtesting import kernel, lanes
+from quant_trading.backtesting.costs import splits_of, tables_for
+from quant_trading.backtesting.loop_types import Rules, Tables
+from quant_trading.backtesting.results import BacktestResult, Conventions, Opinions, bar_label
+from quant_trading.backtesting.settings import (
+    Accounting,
+    BacktestSettings,
+    CloseLast,
+    CommissionPlan,
+    Delisting,
+    FillConvention,
+    MarginRule,
+    Rebalance,
+    ReversalOrders,
+    Rounding,
+    SharpeConvention,
+    SizeAt,
+    Sizing,
+    check_exits,
+)
+from quant_trading.domain.actions import CorporateAction
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.errors import ConfigError, DataGap
+from quant_trading.domain.exits import Exit, StopLoss, TakeProfit, TimeExit, TrailingStop
 from quant_trading.domain.limits import Limits
-from quant_trading.refdata.sessions import EXCHANGE_ZONE
 from quant_trading.strategy.base import Strategy, registered_names, strategy_type
 
-__all__ = ["Accounting", "BacktestSettings", "FillConvention", "run_backtest"]
+__all__ = [
+    "Accounting", "BacktestSettings", "CloseLast", "CommissionPlan", "Delisting", "FillConvention", "MarginRule",
+    "Rebalance", "ReversalOrders", "Rounding", "SharpeConvention", "SizeAt", "Sizing", "exits_of", "rules_of",
+    "run_backtest",
+]  # fmt: skip
 
 _TOLERANCE = 1e-9
-_EPOCH = date(1970, 1, 1).toordinal()
 
-
-class FillConvention(Enum):
-    """Where an order decided on the close of bar t is filled."""
-
-    NEXT_OPEN = "next_open"
-    SAME_CLOSE = "same_close"
-    NEXT_CLOSE = "next_close"
-
-
-class Accounting(Enum):
-    """What the account holds: shares, as the desk does, or fixed weights, as in the textbook."""
-
-    SHARES = "shares"
-    WEIGHTS = "weights"
-
-
-_KERNEL_FILL = {
+_FILL = {
     FillConvention.NEXT_OPEN: kernel.NEXT_OPEN,
     FillConvention.SAME_CLOSE: kernel.SAME_CLOSE,
     FillConvention.NEXT_CLOSE: kernel.NEXT_CLOSE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class BacktestSettings:
-    """The conventions of a run.
-
-    Attributes:
-        initial_capital: money, above 0.
-        cost_bps: of the traded value, 5.0 = 0.05 %.
-        commission_per_trade: money per filled order.
-        fill: where orders are filled.
-        accounting: what is held between bars.
-        whole_shares: round quantities half to even, as the desk does; shares accounting only.
-        close_last: sell everything at the last close instead of marking it.
-    """
-
-    initial_capital: float = 1_000_000.0
-    cost_bps: float = 5.0
-    commission_per_trade: float = 0.0
-    fill: FillConvention = FillConvention.NEXT_OPEN
-    accounting: Accounting = Accounting.SHARES
-    whole_shares: bool = True
-    close_last: bool = False
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.initial_capital) and self.initial_capital > 0.0):
-            raise ConfigError(f"initial_capital = {self.initial_capital} is not above 0; write 1000000 for a million")
-        if not 0.0 <= self.cost_bps < 10_000.0:
-            raise ConfigError(f"cost_bps = {self.cost_bps} is not within [0, 10000); write 5 for 0.05 %")
-        if not (math.isfinite(self.commission_per_trade) and self.commission_per_trade >= 0.0):
-            raise ConfigError(
-                f"commission_per_trade = {self.commission_per_trade} is not 0 or more; write 1 for 1.00 per order"
-            )
+_ROUNDING = {Rounding.HALF_EVEN: 0, Rounding.DOWN: 1, Rounding.NONE: 2}
+_MARGIN = {MarginRule.NONE: 0, MarginRule.CASH: 1, MarginRule.MARGIN: 2}
+_CLOSE_LAST = {CloseLast.LEAVE: 0, CloseLast.CLOSE: 1, CloseLast.OPEN: 2}
 
 
 def run_backtest(
@@ -85,53 +58,117 @@ def run_backtest(
     settings: BacktestSettings,
     first_bar: int = 0,
     strategy_name: str = "",
+    actions: Sequence[CorporateAction] | None = None,
 ) -> BacktestResult:
     """Return what `strategy` would have earned on `panel`.
 
     Args:
         panel: bars; those before `first_bar` only feed the strategy.
         strategy: evaluated once on the whole panel.
-        limits: what no target may exceed, as the desk's risk checks hold it.
+        limits: what no target may exceed, as the desk's risk checks hold it; sizing in shares has no targets.
         settings: the conventions.
         first_bar: 0-based bar of the first decision and of the first row of the result.
         strategy_name: for the file and the messages; empty = the name its class is registered under.
+        actions: splits and dividends of unadjusted bars; shares accounting only.
 
     Raises:
         DataGap: when there are too few bars or a price is not above 0.
-        ConfigError: when a target exceeds `limits` or is no number.
+        ConfigError: when a target exceeds `limits` or is no number, or the strategy's exits are none.
     """
     name = strategy_name or _name_of(strategy)
     _check_bars(name, panel, strategy.warmup, first_bar)
-    signal = strategy.signal(panel)
-    target = strategy.target(signal, limits)
-    for what, array in (("signal", signal), ("target", target)):
-        if array.shape != panel.close.shape:
-            raise ConfigError(
-                f"strategy {name}: {what} has shape {array.shape}, the bars {panel.close.shape}; return one "
-                "row per bar and one column per symbol"
-            )
+    exits = exits_of(strategy, settings, name)
     traded = panel.rows(first_bar, len(panel))
-    signal, target = signal[first_bar:], target[first_bar:]
-    dates = tuple(_labels(traded))
-    _check_targets(name, target, traded.symbols, dates, limits)
-    terms = kernel.Terms(
-        fill=_KERNEL_FILL[settings.fill],
+    opinions = Opinions(name, strategy, panel, limits, settings, first_bar)
+    conventions = Conventions(name, strategy, settings, exits, panel.bar_size)
+    if settings.accounting is Accounting.WEIGHTS:
+        if actions:
+            raise ConfigError(
+                f"strategy {name}: accounting = weights knows no splits and dividends; write accounting = shares, or "
+                "use adjusted bars"
+            )
+        _check_targets(name, opinions.target, traded, limits, may_hold=False)
+        ledger = kernel.account_weights(traded.open, traded.close, opinions.target, _terms(settings))
+        return BacktestResult(traded, opinions, conventions, ledger)
+    rules = rules_of(settings, exits)
+    tables = tables_for(traded, settings, actions or ())
+    account = _in_lanes(traded, opinions, rules, tables)
+    if account is None:
+        target = opinions.target
+        if settings.sizing is not Sizing.SHARES:
+            _check_targets(name, target, traded, limits, may_hold=settings.sizing is not Sizing.TARGETS)
+        prices = (traded.open, traded.high, traded.low, traded.close, traded.volume)
+        account = kernel.simulate(prices, target, rules, tables)
+    return BacktestResult(traded, opinions, conventions, account.ledger, account, splits_of(tables))
+
+
+def _in_lanes(traded: BarPanel, opinions: Opinions, rules: Rules, tables: Tables) -> kernel.Account | None:
+    """Return the account by the fast path, None where it does not reach."""
+    if not lanes.covers(rules) or any(len(table) for table in tables):
+        return None
+    sides = opinions.sides
+    if sides is None:
+        return None
+    return lanes.run(traded.open, traded.close, sides, opinions.settings.shares, rules)
+
+
+def exits_of(strategy: Strategy, settings: BacktestSettings, name: str = "") -> tuple[Exit, ...]:
+    """Return the exits of a run: those of the settings, else those of the strategy.
+
+    Raises:
+        ConfigError: when the strategy's `exits` is no tuple of exits.
+    """
+    if settings.exits:
+        return settings.exits
+    exits: Any = getattr(strategy, "exits", ())
+    if exits and settings.accounting is Accounting.WEIGHTS:
+        raise ConfigError(f"strategy {name}: exits do not go with accounting = weights; write accounting = shares")
+    check_exits(f"strategy {name}: exits", exits)
+    return tuple(exits)
+
+
+def rules_of(settings: BacktestSettings, exits: Sequence[Exit] = ()) -> Rules:
+    """Return the settings as the numbers of the kernel."""
+    rate = dict.fromkeys((StopLoss, TakeProfit, TrailingStop), 0.0)
+    time_exit = 0
+    for item in exits:
+        if isinstance(item, TimeExit):
+            time_exit = item.bars
+        else:
+            rate[type(item)] = float(item.fraction)
+    return Rules(
+        initial_capital=float(settings.initial_capital),
+        fill=_FILL[settings.fill],
+        by_weight=int(settings.sizing is not Sizing.SHARES),
+        on_change=int(settings.is_on_change),
+        size_at_fill=int(settings.size_at is SizeAt.FILL and settings.sizing is not Sizing.SHARES),
+        rounding=_ROUNDING[settings.rounding],
+        cost_rate=float(settings.cost_bps) / 1e4,
+        commission=float(settings.commission_per_trade),
+        two_orders=int(settings.reversal is ReversalOrders.TWO),
+        slippage_rate=float(settings.slippage_bps) / 1e4,
+        slippage_money=float(settings.slippage_ticks) * float(settings.tick_size),
+        margin=_MARGIN[settings.margin],
+        leverage=float(settings.leverage),
+        maintenance=float(settings.maintenance),
+        max_volume=float(settings.max_volume_fraction),
+        borrow_rate=float(settings.borrow_rate),
+        stop_loss=rate[StopLoss],
+        take_profit=rate[TakeProfit],
+        trailing_stop=rate[TrailingStop],
+        time_exit_bars=time_exit,
+        close_last=_CLOSE_LAST[settings.close_last],
+    )
+
+
+def _terms(settings: BacktestSettings) -> kernel.Terms:
+    return kernel.Terms(
+        fill=_FILL[settings.fill],
         initial_capital=settings.initial_capital,
         cost_rate=settings.cost_bps / 1e4,
         commission=settings.commission_per_trade,
         whole_shares=settings.whole_shares,
-        close_last=settings.close_last,
-    )
-    account = kernel.account_shares if settings.accounting is Accounting.SHARES else kernel.account_weights
-    return BacktestResult(
-        symbols=traded.symbols,
-        dates=dates,
-        sessions=np.array([date.fromisoformat(label[:10]).toordinal() - _EPOCH for label in dates], dtype=np.int64),
-        start_ns=traded.start_ns,
-        signal=signal,
-        target=target,
-        ledger=account(traded.open, traded.close, target, terms),
-        conventions=_conventions(name, strategy, settings, panel.bar_size),
+        close_last=settings.close_last is CloseLast.CLOSE,
     )
 
 
@@ -141,22 +178,6 @@ def _name_of(strategy: Strategy) -> str:
         if strategy_type(name) is type(strategy):
             return name
     return type(strategy).__name__
-
-
-def _conventions(name: str, strategy: Strategy, settings: BacktestSettings, bar_size: str) -> Conventions:
-    names: list[str] = [item.name for item in fields(strategy)] if is_dataclass(strategy) else []
-    return Conventions(
-        strategy=name,
-        parameters={item: str(getattr(strategy, item)) for item in names},
-        fill=settings.fill.value,
-        accounting=settings.accounting.value,
-        initial_capital=settings.initial_capital,
-        cost_bps=settings.cost_bps,
-        commission_per_trade=settings.commission_per_trade,
-        whole_shares=settings.whole_shares,
-        close_last=settings.close_last,
-        bar_size=bar_size,
-    )
 
 
 def _check_bars(name: str, panel: BarPanel, warmup: int, first_bar: int) -> None:
@@ -172,47 +193,46 @@ def _check_bars(name: str, panel: BarPanel, warmup: int, first_bar: int) -> None
             f"backtest of {name}: it starts at bar {first_bar} but there are {len(panel)} bars; ask for a longer "
             "duration"
         )
-    for column, prices in (("open", panel.open), ("close", panel.close)):
-        bad = ~(np.isnan(prices) | (np.isfinite(prices) & (prices > 0.0)))
-        if bad.any():
-            t, j = np.argwhere(bad)[0].tolist()
-            label = next(_labels(panel.rows(t, t + 1)))
-            raise DataGap(
-                f"{panel.symbols[j]} {label}: {column} = {prices[t, j]} is not a price above 0; mend the bar or "
-                "leave the symbol out"
-            )
+    bad = panel.first_bad_price
+    if bad is not None:
+        column, t, j = bad
+        raise DataGap(
+            f"{panel.symbols[j]} {bar_label(panel, t)}: {column} = {getattr(panel, column)[t, j]} is not a price above "
+            "0; mend the bar or leave the symbol out"
+        )
 
 
-def _check_targets(
-    name: str, target: FloatArray, symbols: tuple[str, ...], dates: tuple[str, ...], limits: Limits
-) -> None:
-    """Refuse what the desk would refuse: what was tested must be what trades."""
-    size = np.abs(target)
+def _check_targets(name: str, target: FloatArray, bars: BarPanel, limits: Limits, may_hold: bool) -> None:
+    """Refuse what the desk would refuse: what was tested must be what trades.
+
+    Args:
+        may_hold: NaN means that the wish of the last row without it stands.
+    """
+    size = np.abs(_last_known(target) if may_hold else target)
+    gross = size.sum(axis=1)
     bad = ~(size <= limits.max_position_pct + _TOLERANCE)
     if bad.any():
         t, j = np.argwhere(bad)[0].tolist()
-        value = float(target[t, j])
+        value, where = float(target[t, j]), f"{bars.symbols[j]} on {bar_label(bars, t)}"
         if math.isnan(value):
-            raise ConfigError(f"strategy {name}: target of {symbols[j]} on {dates[t]} is NaN; return 0 for no position")
+            raise ConfigError(f"strategy {name}: target of {where} is NaN; return 0 for no position")
         raise ConfigError(
-            f"strategy {name}: target of {symbols[j]} on {dates[t]} is {value:.6g}, beyond risk.max_position_pct = "
+            f"strategy {name}: target of {where} is {value:.6g}, beyond risk.max_position_pct = "
             f"{limits.max_position_pct:g}; lower the weight or raise the limit, for the desk would deny the order"
         )
-    gross = size.sum(axis=1)
     over = gross > limits.max_gross_exposure + _TOLERANCE
     if over.any():
         t = int(np.argmax(over))
-        largest = symbols[int(np.argmax(size[t]))]
+        largest = bars.symbols[int(np.argmax(size[t]))]
         raise ConfigError(
-            f"strategy {name}: targets on {dates[t]} add up to {gross[t]:.6g} (largest: {largest}), beyond "
+            f"strategy {name}: targets on {bar_label(bars, t)} add up to {gross[t]:.6g} (largest: {largest}), beyond "
             f"risk.max_gross_exposure = {limits.max_gross_exposure:g}; lower the weights or raise the limit, for the "
             "desk would deny the orders"
         )
 
 
-def _labels(panel: BarPanel) -> Iterator[str]:
-    """Yield each bar's exchange date, or for intraday bars its start in exchange time with the offset."""
-    intraday = parse_bar_size(panel.bar_size).is_intraday
-    for start in panel.start_ns.tolist():
-        local = datetime.fromtimestamp(start // 1_000_000_000, UTC).astimezone(EXCHANGE_ZONE)
-        yield local.isoformat() if intraday else local.date().isoformat()
+def _last_known(target: FloatArray) -> FloatArray:
+    """Return the targets with each NaN replaced by the last number above it, 0 where there is none."""
+    rows = np.where(np.isnan(target), 0, np.arange(1, len(target) + 1)[:, np.newaxis])
+    with_start = np.vstack([np.zeros((1, target.shape[1])), target])
+    return np.take_along_axis(with_start, np.maximum.accumulate(rows, axis=0), axis=0)

@@ -312,18 +312,18 @@ def simulate(
     book[CASH] = book[BEFORE] = rules.initial_capital
     book[MONTH] = np.nan
     changing = [state.reshape(-1), book, np.empty(n_bars * ROW_WIDTH), np.empty(cells)]
-    walk: Callable[..., int]
+    walk: Callable[..., int] = loop.run_bars
     fast = is_worth_compiling(cells) if compiled is None else compiled
     # Room for every cell costs nothing in an array, whose pages are taken when they are written to.
     size = room if room is not None else cells if fast else cells // 8
     log = np.empty(max(size, 2 * FILLS_PER_BAR * n_symbols) * LOG_WIDTH)
+    done = 0
     if fast:
-        walk, done = compile_functions(loop.FUNCTIONS), 0
+        walk = compile_functions(loop.FUNCTIONS)
         while (done := walk(done, n_symbols, *given, *changing, log)) < n_bars:
             log = np.concatenate((log, np.empty(len(log))))
     else:
         # Lists, because an element of a numpy array costs ten times an element of a list.
-        walk, done = loop.run_bars, 0
         lists, changed, entries = [c.tolist() for c in given], [c.tolist() for c in changing], log.tolist()
         while (done := walk(done, n_symbols, *lists, *changed, entries)) < n_bars:
             entries += [0.0] * len(entries)
@@ -381,12 +381,20 @@ def _account_of(changing: list[FloatArray], log: FloatArray, n_bars: int, n_symb
     state, book, rows, holdings = changing
     columns = rows.reshape(n_bars, ROW_WIDTH).T.copy()
     held = holdings.reshape(n_bars, n_symbols)
-    ledger = Ledger(*(columns[k] for k in range(ROW_WIDTH)), held, int(book[DROPPED]), int(book[CUT]))  # type: ignore[misc]
-    bar, symbol, quantity, price, cost, reason = log.reshape(-1, LOG_WIDTH)[: int(book[FILLS])].T
+    equity, cash, gross_pnl, cost, turnover, gross, net, trades, dividends, borrow = columns
+    ledger = Ledger(
+        equity, cash, gross_pnl, cost, turnover, gross, net, trades, dividends, borrow, held, int(book[DROPPED]),
+        int(book[CUT]),
+    )  # fmt: skip
+    bar, symbol, quantity, price, paid, reason = log.reshape(-1, LOG_WIDTH)[: int(book[FILLS])].T
     fills = Fills(
-        bar.astype(np.int64), symbol.astype(np.int64), quantity.copy(), price.copy(), cost.copy(),
+        bar.astype(np.int64), symbol.astype(np.int64), quantity.copy(), price.copy(), paid.copy(),
         reason.astype(np.int8),
     )  # fmt: skip
     by_symbol = state.reshape(STATE_WIDTH, n_symbols)
     sums = book[[TRADED, PLAN_FEES, REGULATORY, SLIPPAGE, BORROWED, DIVIDENDS_PAID]].tolist()
-    return Account(ledger, fills, *sums, by_symbol[DIVIDENDS].copy(), by_symbol[BORROW].copy())
+    traded, plan, regulatory, slippage, borrowed, received = sums
+    return Account(
+        ledger, fills, traded, plan, regulatory, slippage, borrowed, received, by_symbol[DIVIDENDS].copy(),
+        by_symbol[BORROW].copy(),
+    )  # fmt: skip

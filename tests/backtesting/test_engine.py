@@ -11,7 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from quant_trading.backtesting.engine import Accounting, BacktestSettings, FillConvention, run_backtest
+from quant_trading.backtesting.engine import (
+    Accounting,
+    BacktestSettings,
+    FillConvention,
+    Rounding,
+    run_backtest,
+)
 from quant_trading.domain.errors import ConfigError, DataGap
 from quant_trading.domain.limits import Limits
 from quant_trading.strategy.reversal import Reversal
@@ -50,7 +56,7 @@ def test_static_weights_buy_whole_shares_at_the_next_open():
 
 def test_fractional_shares_on_request():
     panel = panel_of([[30.0], [30.0]])
-    settings = BacktestSettings(1000.0, cost_bps=0.0, whole_shares=False)
+    settings = BacktestSettings(1000.0, cost_bps=0.0, rounding=Rounding.NONE)
     result = run_backtest(panel, Static({"S00": 0.1}), Limits(), settings)
     assert result.ledger.holdings[1, 0] == pytest.approx(100 / 30)
 

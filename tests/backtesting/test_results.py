@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_trading.backtesting.engine import Accounting, BacktestSettings, FillConvention, run_backtest
+from quant_trading.backtesting.engine import (
+    Accounting,
+    BacktestSettings,
+    CloseLast,
+    FillConvention,
+    Rounding,
+    run_backtest,
+)
 from quant_trading.backtesting.results import COLUMNS
 from quant_trading.domain.bars import BarPanel
 from quant_trading.domain.errors import ConfigError
@@ -56,7 +63,12 @@ def test_columns_and_one_row_by_hand():
 
 @given(st.integers(0, 10_000), st.sampled_from(FillConvention), st.sampled_from(Accounting), st.booleans())
 def test_gross_minus_cost_is_net_and_the_steps_of_the_equity(seed, fill, accounting, close_last):
-    settings = BacktestSettings(fill=fill, accounting=accounting, close_last=close_last, commission_per_trade=0.5)
+    settings = BacktestSettings(
+        fill=fill,
+        accounting=accounting,
+        close_last=CloseLast.CLOSE if close_last else CloseLast.LEAVE,
+        commission_per_trade=0.5,
+    )
     rows = rows_of(run_backtest(random_panel(seed, 25, 4, missing=0.05), Reversal(2), Limits(), settings))
     before = settings.initial_capital
     for row in rows:
@@ -116,7 +128,7 @@ def test_one_bar_has_no_figures_and_says_so():
 
 def test_summary_names_the_figures_and_the_conventions():
     panel = random_panel(3, 60, 5)
-    settings = BacktestSettings(cost_bps=7.5, commission_per_trade=1.0, close_last=True)
+    settings = BacktestSettings(cost_bps=7.5, commission_per_trade=1.0, close_last=CloseLast.CLOSE)
     result = run_backtest(panel, Reversal(3, -0.01), Limits(), settings)
     assert max(map(len, result.summary())) <= 80
     text = " ".join(" ".join(result.summary()).split())  # as if the lines had not been wrapped
@@ -131,7 +143,7 @@ def test_summary_names_the_figures_and_the_conventions():
         "costs 7.5 bps of traded value + 1 per order; last positions closed at the last close",
     ):
         assert words in text
-    other = BacktestSettings(fill=FillConvention.NEXT_CLOSE, accounting=Accounting.WEIGHTS, whole_shares=False)
+    other = BacktestSettings(fill=FillConvention.NEXT_CLOSE, accounting=Accounting.WEIGHTS, rounding=Rounding.NONE)
     line = " ".join(" ".join(run_backtest(panel, Reversal(3), Limits(), other).summary()).split())
     assert "filled at the close of the next bar; fixed weights (textbook formula)" in line
     assert "last positions left open and marked" in line

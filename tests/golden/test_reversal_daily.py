@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from quant_trading.backtesting.engine import Accounting, BacktestSettings, FillConvention, run_backtest
+from quant_trading.backtesting.engine import Accounting, BacktestSettings, FillConvention, Rounding, run_backtest
 from quant_trading.backtesting.kernel import SAME_CLOSE, Terms, account_shares
 from quant_trading.data.store import load_panel
 from quant_trading.domain.limits import Limits
@@ -48,8 +48,8 @@ def curves():
     return {name: np.array([float(row[name]) for row in rows]) for name in rows[0] if name != "date"}
 
 
-def run(signal, lag, bps, accounting, whole_shares=False):
-    settings = BacktestSettings(cost_bps=bps, fill=LAGS[lag], accounting=accounting, whole_shares=whole_shares)
+def run(signal, lag, bps, accounting, rounding=Rounding.NONE):
+    settings = BacktestSettings(cost_bps=bps, fill=LAGS[lag], accounting=accounting, rounding=rounding)
     return run_backtest(panel(), STRATEGIES[signal], Limits(), settings)
 
 
@@ -130,6 +130,6 @@ def test_fractional_shares_with_costs_stay_as_near_to_bt_as_bt_to_vectorbt(signa
 def test_whole_shares_stay_near_fractional_ones(signal):
     # At a million, a position of 100,000 and prices below 1,000, rounding moves a position by at most 0.5 %,
     # and either way: 0.01 % of equity (measured).
-    whole = run(signal, "lag0", 0.0, Accounting.SHARES, whole_shares=True)
+    whole = run(signal, "lag0", 0.0, Accounting.SHARES, rounding=Rounding.HALF_EVEN)
     assert np.array_equal(whole.ledger.holdings, np.round(whole.ledger.holdings))
     assert furthest(whole.equity, f"{signal}_lag0_0bps", "bt") < 3e-4
