@@ -2,7 +2,6 @@
 
 import logging
 import platform
-import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
@@ -17,6 +16,7 @@ from quant_trading.plugins import load_builtin_strategies, load_user_strategies
 from quant_trading.refdata.sessions import SessionRangeError
 from quant_trading.settings import Settings, banner, build_chosen, build_static, load_settings
 from quant_trading.settings.home import home
+from quant_trading.settings.system_clock import SystemClock
 
 if TYPE_CHECKING:
     from quant_trading.core.ibkr_account import IBKRAccount
@@ -32,16 +32,6 @@ __all__ = ["SystemClock", "home", "run"]
 
 _log = logging.getLogger(__name__)
 Say = Callable[[str], None]
-
-
-class SystemClock:
-    """The clock of the machine: the one place of the product that reads it."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)  # noqa: TID251 - here the clock is chosen, everyone else is given it
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
 
 def run(options: Namespace, *, environ: Mapping[str, str], say: Say) -> int:

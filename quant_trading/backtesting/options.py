@@ -130,8 +130,11 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     search = parser.add_argument_group("search")
     search.add_argument("--sweep", metavar="NAME=A:B", action="append", default=[],
                         help="try each value: 5:15, 5:15:2 or 5,8,13; repeatable")
-    search.add_argument("--walk-forward", type=int, metavar="FOLDS",
-                        help="choose parameters on the past of each fold only")
+    search.add_argument("--walk-forward", metavar="TRAIN:TEST",
+                        help="sessions: choose parameters on TRAIN, trade them on the TEST after it, move on")
+    search.add_argument("--anchored", action="store_true", help="each training begins at the first session")
+    search.add_argument("--purge", type=int, metavar="BARS",
+                        help="bars before each test that are not trained on (default: one session's)")
     search.add_argument("--objective", default="sharpe", metavar="METRIC",
                         help="what is best in a sweep (default: sharpe)")
     search.add_argument("--workers", type=int, metavar="N", help="default: one per core")
