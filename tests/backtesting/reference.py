@@ -6,6 +6,7 @@ a wrong reading of the page cannot hide in both. Read it beside the page.
 """
 
 import math
+from bisect import bisect_left
 from datetime import date
 from decimal import Decimal
 
@@ -76,28 +77,31 @@ class ReferenceBacktest:
     def a_corporate_actions(self, t: int) -> None:
         """All splits, then all dividends, then what has ended."""
         for j in self.columns:
-            for (ex_date, column), ratio in sorted(self.market.splits.items()):
-                if column == j and self.bar_of(ex_date) == t:
-                    self.split(t, j, ratio)
+            for ratio in self.due(self.market.splits, t, j):
+                self.split(t, j, ratio)
         for j in self.columns:
-            for (ex_date, column), per_share in sorted(self.market.dividends.items()):
-                if column == j and self.bar_of(ex_date) == t:
-                    self.dividend(j, per_share)
+            for per_share in self.due(self.market.dividends, t, j):
+                self.dividend(j, per_share)
         for j in self.columns:
             if self.rules.delisting == "close" and self.last_bar_of(j) == t - 1:
                 self.delist(t, j)
+
+    def due(self, events: dict[tuple[date, int], float], t: int, j: int) -> list[float]:
+        """Return the values of the symbol's events that fall on bar t, by ex-date."""
+        return [
+            value for (ex_date, column), value in sorted(events.items()) if column == j and self.bar_of(ex_date) == t
+        ]
 
     def bar_of(self, ex_date: date) -> int | None:
         """Return the panel's first bar of the ex-date's session or a later one; None outside the panel."""
         days = self.market.days
         if ex_date < days[0] or ex_date > days[-1]:
             return None
-        return next(t for t, day in enumerate(days) if day >= ex_date)
+        return bisect_left(days, ex_date)
 
     def last_bar_of(self, j: int) -> int | None:
         """Return the bar of the symbol's last close."""
-        own = [t for t in range(self.last_bar + 1) if is_price(self.market.bars[t][j].close)]
-        return own[-1] if own else None
+        return next((t for t in range(self.last_bar, -1, -1) if is_price(self.market.bars[t][j].close)), None)
 
     def split(self, t: int, j: int, ratio: float) -> None:
         """`ratio` new shares for one old."""
@@ -203,7 +207,8 @@ class ReferenceBacktest:
             if is_beyond_limit(bar.open):
                 return bar.open, "take_profit"
         if stop is not None and is_beyond_stop(worst):
-            return stop, stop_reason
+            # Where the open was beyond the stop already (a position added to in C), no better price was there.
+            return (bar.open if is_beyond_stop(bar.open) else stop), stop_reason
         if limit is not None and is_beyond_limit(best):
             return limit, "take_profit"
         return None

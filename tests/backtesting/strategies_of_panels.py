@@ -4,7 +4,7 @@ A market is made from a drawn seed and a few drawn traits, always on the same gr
 drawn number of bars and symbols is cut: a failure shrinks to fewer bars without the others changing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from quant_trading.refdata.sessions import sessions_between
 from tests.backtesting.reference_nouns import Bar, Market, Rules
 
-__all__ = ["MOST_BARS", "MOST_SYMBOLS", "Traits", "make_market", "markets", "rules", "rules_with_everything"]
+__all__ = [
+    "MOST_BARS",
+    "MOST_SYMBOLS",
+    "Traits",
+    "changed_markets",
+    "make_market",
+    "markets",
+    "rules",
+    "rules_with_everything",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -165,6 +174,18 @@ def _traits() -> st.SearchStrategy[Traits]:
 def markets(unit: str) -> st.SearchStrategy[Market]:
     """Draw markets with targets in weights or shares."""
     return _traits().map(lambda traits: make_market(traits, unit))
+
+
+def changed_markets(unit: str) -> st.SearchStrategy[tuple[Market, Market, int]]:
+    """Draw a market, the same one with other bars and targets from bar t on, and t."""
+
+    def change(traits: Traits, seed: int, place: int) -> tuple[Market, Market, int]:
+        market, other = make_market(traits, unit), make_market(replace(traits, seed=seed), unit)
+        t = place % traits.bars
+        bars, target = market.bars[:t] + other.bars[t:], market.target[:t] + other.target[t:]
+        return market, replace(market, bars=bars, target=target), t
+
+    return st.builds(change, _traits(), st.integers(0, 2**32 - 1), st.integers(0, MOST_BARS))
 
 
 # The values of each setting, the least interesting one first: that is the way hypothesis shrinks.
