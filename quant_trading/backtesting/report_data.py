@@ -1,26 +1,24 @@
 """A finished backtest as the plain data of a report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from quant_trading.backtesting.kernel import Fills, Ledger, Reason
+from quant_trading.backtesting.kernel import Fills, Reason
 from quant_trading.backtesting.metric_table import MetricRow
 from quant_trading.backtesting.metrics import Metrics
 from quant_trading.backtesting.report_words import conventions_of
-from quant_trading.backtesting.settings import BacktestSettings
+from quant_trading.backtesting.results import BacktestResult, SymbolRow
 from quant_trading.backtesting.significance import Bootstrap
 from quant_trading.backtesting.trades import Splits, Trades
 from quant_trading.data import findings as data_findings
 from quant_trading.data.store import SourceFile
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
-from quant_trading.domain.exits import Exit
 from quant_trading.reporting import model
 from quant_trading.reporting.formats import shown, time_text
 
-__all__ = ["MOST_PRICES", "Background", "FinishedRun", "markers_of", "report_data"]
+__all__ = ["MOST_PRICES", "Background", "markers_of", "report_data"]
 
 MOST_PRICES = 12  # symbols whose prices go into the report, those with the most fills first
 
@@ -39,41 +37,18 @@ COST_PARTS = (
 )  # fmt: skip
 
 
-class FinishedRun(Protocol):
-    """What a report needs of a `BacktestResult`."""
-
-    @property
-    def symbols(self) -> tuple[str, ...]: ...
-    @property
-    def dates(self) -> Sequence[str]: ...
-    @property
-    def sessions(self) -> IntArray: ...
-    @property
-    def ledger(self) -> Ledger: ...
-    @property
-    def session_curve(self) -> FloatArray: ...
-    @property
-    def metrics(self) -> Metrics: ...
-    @property
-    def fills(self) -> Fills | None: ...
-    @property
-    def trades(self) -> Trades | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Background:
     """What a report says besides the run itself.
 
     Attributes:
-        strategy: its name; parameters: its fields and whatever else the run was given, as text.
         created: when the report is made, as text; version, command: of the program.
+        parameters: what the run was given besides the fields of the strategy, as text.
         benchmark: its name and float64[T] prices on the bars of the run, NaN where it has none.
         sources: the files that were read; findings: of the data checker; causality: the verdict.
-        bootstrap, sweep: when they were made; splits: of the run; exits: the strategy's own.
-        symbol_pnl: float64[T, N], what each symbol earned so far (`attribution.symbol_pnl`).
+        bootstrap, sweep: when they were made.
     """
 
-    strategy: str
     created: str
     version: str
     command: str = ""
@@ -85,74 +60,54 @@ class Background:
     causality: model.Causality | None = None
     bootstrap: Bootstrap | None = None
     sweep: model.Sweep | None = None
-    splits: Splits | None = None
-    exits: Sequence[Exit] = ()
-    symbol_pnl: FloatArray | None = None
 
 
-def report_data(
-    run: FinishedRun, panel: BarPanel, settings: BacktestSettings, background: Background
-) -> model.ReportData:
-    """Return everything the report of `run` shows.
-
-    Args:
-        panel: the bars the run read; its last T rows are the bars of the run.
-        settings: its conventions.
-    """
+def report_data(run: BacktestResult, background: Background) -> model.ReportData:
+    """Return everything the report of `run` shows."""
+    how, bars = run.conventions, run.bars
+    # The offset of an intraday label is left out: a report is read in exchange time.
     times = np.array([label[:19] for label in run.dates], dtype="datetime64[s]")
-    traded = panel.rows(len(panel) - len(times), len(panel))
-    days = _session_days(run.sessions)
+    days = run.sessions[run.session_rows]
     return model.ReportData(
-        mode="backtest", strategy=background.strategy, symbols=run.symbols, bar_size=panel.bar_size,
+        mode="backtest", strategy=how.strategy, symbols=run.symbols, bar_size=bars.bar_size,
         created=background.created, version=background.version, currency=background.currency,
-        command=background.command, curve=_curve(run, times, settings, background),
+        command=background.command, curve=_curve(run, times, background.benchmark),
         sessions=model.SessionCurve(days.astype("datetime64[D]"), run.session_curve),
-        key_figures=_key_figures(run, settings, background), metrics=_metrics(run.metrics, run.sessions[:1], days),
-        intervals=_intervals(background.bootstrap), symbol_table=_symbol_table(run, background.symbol_pnl),
-        trades=_trades(run.trades, run.symbols, times), prices=_prices(run, traded, times, background.splits),
-        costs=_costs(run.metrics), parameters=tuple((background.parameters or {}).items()),
-        conventions=conventions_of(settings, background.exits), sources=_sources(background.sources, traded, times),
+        key_figures=_key_figures(run, background), metrics=_metrics(run.metrics, run.sessions[:1], days),
+        intervals=_intervals(background.bootstrap), symbol_table=_symbol_table(run.by_symbol()),
+        trades=_trades(run.trades, run.symbols, times), prices=_prices(run, times), costs=_costs(run.metrics),
+        parameters=(*how.parameters.items(), *(background.parameters or {}).items()),
+        conventions=conventions_of(how.settings, how.exits), sources=_sources(background.sources, bars, times),
         findings=tuple(_finding(item) for item in background.findings), causality=background.causality,
         sweep=background.sweep,
         interval_note=background.bootstrap.in_words() if background.bootstrap is not None else "",
     )  # fmt: skip
 
 
-def _session_days(sessions: IntArray) -> IntArray:
-    """Return int64[S], the day of each session return: the first bar is where the capital starts."""
-    days = sessions[1:]
-    return days[np.append(days[1:] != days[:-1], True)] if len(days) else days
-
-
-def _curve(run: FinishedRun, times: model.TimeArray, settings: BacktestSettings, background: Background) -> model.Curve:
+def _curve(run: BacktestResult, times: model.TimeArray, benchmark: tuple[str, FloatArray] | None) -> model.Curve:
     """Return the account bar by bar, and the same capital in the benchmark from its first price on."""
     book, compared, name = run.ledger, None, ""
-    if background.benchmark is not None:
-        name, prices = background.benchmark
+    if benchmark is not None:
+        name, prices = benchmark
         known = prices[~np.isnan(prices)]
-        compared = settings.initial_capital * prices / known[0] if len(known) else None
+        compared = run.conventions.initial_capital * prices / known[0] if len(known) else None
     return model.Curve(
         times, book.equity, compared, name, book.gross_exposure, book.net_exposure, book.turnover, book.cost
     )
 
 
-def _key_figures(run: FinishedRun, settings: BacktestSettings, background: Background) -> tuple[model.Figure, ...]:
+def _key_figures(run: BacktestResult, background: Background) -> tuple[model.Figure, ...]:
     """Return the eight figures at the top."""
-    m, sure = run.metrics, background.bootstrap
-    spread = (
-        f"{sure.confidence:.0%}: {shown(sure.sharpe.low, 'ratio')} to {shown(sure.sharpe.high, 'ratio')}"
-        if sure
-        else ""
-    )
-    compared = _curve(run, np.zeros(len(run.dates), dtype="datetime64[s]"), settings, background).benchmark
-    known = compared[~np.isnan(compared)] if compared is not None else np.zeros(0)
-    beside = (
-        f"{background.benchmark[0]} {shown(float(known[-1] / known[0]) - 1.0, 'return')}"
-        if background.benchmark and len(known)
-        else ""
-    )
-    share = m.total_cost / settings.initial_capital
-    final = float(run.ledger.equity[-1]) if len(run.ledger.equity) else settings.initial_capital
+    m, sure, capital = run.metrics, background.bootstrap, run.conventions.initial_capital
+    spread = beside = ""
+    if sure is not None:
+        bounds = (shown(sure.sharpe.low, "ratio"), shown(sure.sharpe.high, "ratio"))
+        spread = f"{sure.confidence:.0%}: {bounds[0]} to {bounds[1]}"
+    if background.benchmark is not None:
+        name, prices = background.benchmark
+        known = prices[~np.isnan(prices)]
+        beside = f"{name} {shown(float(known[-1] / known[0]) - 1.0, 'return')}" if len(known) else ""
+    final = float(run.equity[-1]) if len(run.equity) else capital
     return (
         model.Figure("Total return", m.total_return, "return", beside),
         model.Figure("CAGR", m.cagr, "return"),
@@ -160,8 +115,8 @@ def _key_figures(run: FinishedRun, settings: BacktestSettings, background: Backg
         model.Figure("Max drawdown", m.max_drawdown, "return", f"{m.max_drawdown_sessions:,} sessions"),
         model.Figure("Volatility", m.annual_volatility, "percent", "a year"),
         model.Figure("Hit rate", m.hit_rate, "percent", f"of {m.trades:,} trades"),
-        model.Figure("Costs", m.total_cost, "money", f"{share:.2%} of the capital"),
-        model.Figure("Final equity", final, "money", f"from {settings.initial_capital:,.2f}"),
+        model.Figure("Costs", m.total_cost, "money", f"{m.total_cost / capital:.2%} of the capital"),
+        model.Figure("Final equity", final, "money", f"from {capital:,.2f}"),
     )
 
 
@@ -218,35 +173,28 @@ def _trades(trades: Trades | None, symbols: tuple[str, ...], times: model.TimeAr
     )  # fmt: skip
 
 
-def _symbol_table(run: FinishedRun, earned: FloatArray | None) -> model.Table | None:
-    """Return a line per symbol that was traded."""
-    trades, fills = run.trades, run.fills
-    if trades is None or fills is None:
-        return None
-    count = len(run.symbols)
-    closed = np.bincount(trades.symbol, minlength=count)
-    won = np.bincount(trades.symbol[trades.pnl > 0.0], minlength=count)
-    pnl = np.bincount(trades.symbol, weights=trades.pnl, minlength=count)
-    orders = np.bincount(fills.symbol, minlength=count)
-    cost = np.bincount(fills.symbol, weights=fills.cost, minlength=count)
-    held = run.ledger.holdings[-1] if len(run.ledger.holdings) else np.zeros(count)
-    columns = [
-        model.Column("Symbol", "text"), model.Column("Fills", "count"), model.Column("Trades", "count", "closed"),
-        model.Column("Hit rate", "percent", "share of trades with a gain"),
-        model.Column("P&L of trades", "pnl", "of closed trades, after costs"), model.Column("Average trade", "pnl"),
-        model.Column("Costs", "money", "of all fills"), model.Column("Held at the end", "quantity", "shares"),
-    ]  # fmt: skip
-    rows: list[tuple[model.Value, ...]] = [
-        (
-            run.symbols[j], int(orders[j]), int(closed[j]), float(won[j] / closed[j]) if closed[j] else None,
-            float(pnl[j]), float(pnl[j] / closed[j]) if closed[j] else None, float(cost[j]), float(held[j]),
-        )
-        for j in np.flatnonzero(orders).tolist()
-    ]  # fmt: skip
-    if earned is not None and len(earned):
-        columns.append(model.Column("P&L", "pnl", "of everything, open positions at their last price, after costs"))
-        rows = [(*row, float(earned[-1, j])) for row, j in zip(rows, np.flatnonzero(orders).tolist(), strict=True)]
-    return model.Table(tuple(columns), tuple(rows))
+def _symbol_table(symbols: Sequence[SymbolRow]) -> model.Table | None:
+    """Return a line per symbol that was traded; the columns nothing is in are left out."""
+    traded = [row for row in symbols if row.orders]
+    columns: list[tuple[model.Column, Callable[[SymbolRow], float]]] = [
+        (model.Column("Orders", "count", "filled"), lambda row: row.orders),
+        (model.Column("Trades", "count", "closed lots"), lambda row: row.trades),
+        (model.Column("Hit rate", "percent", "share of trades with a gain"), lambda row: row.hit_rate),
+        (model.Column("P&L", "pnl", "open positions at their last price, after costs"), lambda row: row.net_pnl),
+        (model.Column("of trades", "pnl", "P&L of closed trades, after costs"), lambda row: row.closed_pnl),
+        (model.Column("Costs", "money", "of all orders"), lambda row: row.cost),
+    ]
+    if any(row.dividends for row in traded):
+        columns.append((model.Column("Dividends", "pnl", "received less paid"), lambda row: row.dividends))
+    if any(row.borrow for row in traded):
+        columns.append((model.Column("Borrow", "money", "paid for shares sold short"), lambda row: row.borrow))
+    if any(row.quantity for row in traded):
+        columns.append((model.Column("Held", "quantity", "shares at the end"), lambda row: row.quantity))
+        columns.append((model.Column("Value", "money", "of what is held, at the last price"), lambda row: row.value))
+    rows: tuple[tuple[model.Value, ...], ...] = tuple(
+        (row.symbol, *(value(row) for _, value in columns)) for row in traded
+    )
+    return model.Table((model.Column("Symbol", "text"), *(column for column, _ in columns)), rows) if rows else None
 
 
 def markers_of(fills: Fills, splits: Splits | None = None) -> list[tuple[int, model.Marker]]:
@@ -275,14 +223,13 @@ def markers_of(fills: Fills, splits: Splits | None = None) -> list[tuple[int, mo
     return found
 
 
-def _prices(
-    run: FinishedRun, traded: BarPanel, times: model.TimeArray, splits: Splits | None
-) -> tuple[model.PriceSeries, ...]:
+def _prices(run: BacktestResult, times: model.TimeArray) -> tuple[model.PriceSeries, ...]:
     """Return the bars and fills of the symbols that were traded most, each without the rows it has no bar on."""
     if run.fills is None:
         return ()
+    traded = run.bars
     by_symbol: dict[int, list[model.Marker]] = {}
-    for symbol, marker in markers_of(run.fills, splits):
+    for symbol, marker in markers_of(run.fills, run.splits):
         by_symbol.setdefault(symbol, []).append(marker)
     out = []
     for j in sorted(by_symbol, key=lambda j: (-len(by_symbol[j]), j))[:MOST_PRICES]:

@@ -1,14 +1,15 @@
 """A run becomes a report without a number changing on the way."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from quant_trading.backtesting.kernel import Fills, Ledger, Reason
-from quant_trading.backtesting.metrics import Costs, Metrics, measure
+from quant_trading.backtesting.kernel import Account, Fills, Ledger, Reason
 from quant_trading.backtesting.report_data import Background, markers_of, report_data
 from quant_trading.backtesting.report_words import conventions_of
+from quant_trading.backtesting.results import BacktestResult, Conventions, Opinions
 from quant_trading.backtesting.settings import (
     Accounting,
     BacktestSettings,
@@ -19,30 +20,17 @@ from quant_trading.backtesting.settings import (
     ReversalOrders,
 )
 from quant_trading.backtesting.significance import bootstrap
-from quant_trading.backtesting.trades import Splits, Trades, trades_of
+from quant_trading.backtesting.trades import Splits
 from quant_trading.data.findings import Finding
 from quant_trading.data.store import SourceFile
 from quant_trading.domain.exits import StopLoss, TimeExit
 from quant_trading.reporting.model import Marker
 from quant_trading.reporting.page import render_report
+from quant_trading.strategy.reversal import Reversal
 from tests.backtesting.panels import panel_of
 
 CAPITAL = 1_000.0
 NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run written by hand: 10 shares of A bought at 10, sold at 12; 5 of B sold short at 20, bought back at 21."""
-
-    symbols: tuple[str, ...]
-    dates: tuple[str, ...]
-    sessions: np.ndarray
-    ledger: Ledger
-    session_curve: np.ndarray
-    metrics: Metrics
-    fills: Fills | None
-    trades: Trades | None
 
 
 def fills_of(*rows: tuple[int, int, float, float, float]) -> Fills:
@@ -55,46 +43,54 @@ PANEL = panel_of(np.array([[9.0, NAN], [10.0, 20.0], [11.0, NAN], [12.0, 21.0], 
 FILLS = fills_of((0, 0, 10.0, 10.0, 1.0), (0, 1, -5.0, 20.0, 0.5), (2, 0, -10.0, 12.0, 1.0), (2, 1, 5.0, 21.0, 0.5))
 
 
-def run() -> Run:
-    """Return the run over the last four bars of the panel; the first bar is where the capital starts."""
+def run(**changed: Any) -> BacktestResult:
+    """Return a run written by hand over the last four bars of the panel; on the first of them the capital starts.
+
+    10 shares of A are bought at 10 and sold at 12; 5 of B are sold short at 20 and bought back at 21.
+    """
     equity = np.array([998.5, 1_008.5, 1_012.0, 1_012.0])
     zeros = np.zeros(4)
-    cost = np.array([1.5, 0.0, 1.5, 0.0])
-    holdings = np.array([[10.0, -5.0], [10.0, -5.0], [0.0, 0.0], [0.0, 3.0]])
-    ledger = Ledger(
-        equity, zeros, zeros, cost, np.full(4, 0.2), np.full(4, 0.3), np.full(4, 0.1), zeros, zeros, zeros, holdings, 0
-    )
-    curve = np.concatenate(([CAPITAL], equity[1:]))
-    dates = ("2018-01-03", "2018-01-04", "2018-01-05", "2018-01-08")
-    sessions = np.array(dates, dtype="datetime64[D]").astype(np.int64)
-    metrics = measure(curve, 0.8, 3.0, 4, costs=Costs(bps=2.0, commission=1.0, slippage=0.4))
-    return Run(("A", "B"), dates, sessions, ledger, curve, metrics, FILLS, trades_of(FILLS, 2))
+    holdings = np.array([[10.0, -5.0], [10.0, -5.0], [0.0, 0.0], [0.0, 0.0]])
+    shares = (np.full(4, 0.2), np.full(4, 0.3), np.full(4, 0.1))
+    ledger = Ledger(equity, zeros, zeros, np.array([1.5, 0.0, 1.5, 0.0]), *shares, zeros, zeros, zeros, holdings, 0)
+    account = Account(ledger, FILLS, 425.0, 0.0, 0.0, 0.4, 0.0, 0.0, np.zeros(2), np.zeros(2))
+    how = Conventions("REVERSAL", Reversal(), SETTINGS, (), "1 day")
+    made = BacktestResult(PANEL.rows(1, 5), cast(Opinions, None), how, ledger, account)
+    return replace(made, **changed)
 
 
-SETTINGS = BacktestSettings(initial_capital=CAPITAL)
-BACK = Background("Reversal", created="2026-01-05 16:30 EST", version="0.1.0")
+def with_fills(fills: Fills) -> BacktestResult:
+    made = run()
+    assert made.account is not None
+    return replace(made, account=replace(made.account, fills=fills))
+
+
+SETTINGS = BacktestSettings(initial_capital=CAPITAL, cost_bps=20.0, commission_per_trade=0.5)
+BACK = Background(created="2026-01-05 16:30 EST", version="0.1.0")
 
 
 def test_the_account_and_its_sessions() -> None:
-    data = report_data(run(), PANEL, SETTINGS, BACK)
+    data = report_data(run(), BACK)
     assert data.curve.equity.tolist() == [998.5, 1_008.5, 1_012.0, 1_012.0]
-    assert [str(t)[:10] for t in data.curve.times] == list(run().dates)
+    assert [str(t)[:10] for t in data.curve.times] == ["2018-01-03", "2018-01-04", "2018-01-05", "2018-01-08"]
     assert [str(d) for d in data.sessions.dates] == ["2018-01-04", "2018-01-05", "2018-01-08"]
     assert data.sessions.equity.tolist() == [1_000.0, 1_008.5, 1_012.0, 1_012.0]
 
 
 def test_intraday_bars_keep_exchange_time() -> None:
-    dates = ("2018-01-03T09:30:00-05:00", "2018-01-03T09:35:00-05:00", "2018-01-04T09:30:00-05:00",
-             "2018-01-04T09:35:00-05:00")  # fmt: skip
-    days = np.array([d[:10] for d in dates], dtype="datetime64[D]").astype(np.int64)
-    intraday = replace(run(), dates=dates, sessions=days, session_curve=np.array([CAPITAL, 1_008.5, 1_012.0]))
-    data = report_data(intraday, PANEL, SETTINGS, BACK)
-    assert str(data.curve.times[1]) == "2018-01-03T09:35:00"
+    # Two bars of 5 minutes on each of two days; 14:30 UTC is 9:30 in New York.
+    starts = ("2018-01-03T14:30", "2018-01-03T14:35", "2018-01-04T14:30", "2018-01-04T14:35")
+    ns = np.array(starts, dtype="datetime64[ns]").astype(np.int64)
+    daily = PANEL.rows(1, 5)
+    bars = replace(daily, bar_size="5 mins", start_ns=ns, end_ns=ns + 300_000_000_000)
+    data = report_data(run(bars=bars), BACK)
+    assert [str(t) for t in data.curve.times[:2]] == ["2018-01-03T09:30:00", "2018-01-03T09:35:00"]
     assert [str(d) for d in data.sessions.dates] == ["2018-01-03", "2018-01-04"]
+    assert data.sessions.equity.tolist() == [1_000.0, 1_008.5, 1_012.0]
 
 
 def test_trades_and_the_line_of_each_symbol() -> None:
-    data = report_data(run(), PANEL, SETTINGS, BACK)
+    data = report_data(run(), BACK)
     assert data.trades is not None
     # A: 10 x (12 - 10) - 1 - 1 = 18; B: -5 x (21 - 20) - 0.5 - 0.5 = -6.
     assert data.trades.pnl.tolist() == [18.0, -6.0]
@@ -102,28 +98,33 @@ def test_trades_and_the_line_of_each_symbol() -> None:
     assert [str(t)[:10] for t in data.trades.exit_time] == ["2018-01-05", "2018-01-05"]
     assert data.trades.reason == ("signal", "signal")
     assert data.symbol_table is not None
-    assert data.symbol_table.rows == (
-        ("A", 2, 1, 1.0, 18.0, 18.0, 2.0, 0.0),
-        ("B", 2, 1, 0.0, -6.0, -6.0, 1.0, 3.0),
-    )
+    assert [c.name for c in data.symbol_table.columns] == [
+        "Symbol", "Orders", "Trades", "Hit rate", "P&L", "of trades", "Costs",
+    ]  # fmt: skip
+    assert data.symbol_table.rows == (("A", 2, 1, 1.0, 18.0, 18.0, 2.0), ("B", 2, 1, 0.0, -6.0, -6.0, 1.0))
 
 
-def test_what_each_symbol_earned_is_added() -> None:
-    earned = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [18.0, 57.0]])
-    table = report_data(run(), PANEL, SETTINGS, replace(BACK, symbol_pnl=earned)).symbol_table
+def test_what_is_held_at_the_end_is_shown() -> None:
+    # 3 of B bought at 21, now at 21: the cost of 0.5 is all they have brought.
+    ledger = replace(run().ledger, holdings=np.array([[0.0, 0.0]] * 3 + [[0.0, 3.0]]))
+    made = with_fills(fills_of((3, 1, 3.0, 21.0, 0.5)))
+    assert made.account is not None
+    table = report_data(replace(made, account=replace(made.account, ledger=ledger), ledger=ledger), BACK).symbol_table
     assert table is not None
-    assert [(row[4], row[8]) for row in table.rows] == [(18.0, 18.0), (-6.0, 57.0)]
+    assert [c.name for c in table.columns][-2:] == ["Held", "Value"]
+    (row,) = table.rows
+    assert (row[0], row[4], row[-2:]) == ("B", -0.5, (3.0, 63.0))
 
 
 def test_every_reason_has_a_word() -> None:
     many = replace(FILLS, reason=np.array([0, 0, int(Reason.STOP_LOSS), int(Reason.TIME_EXIT)], dtype=np.int8))
-    data = report_data(replace(run(), trades=trades_of(many, 2)), PANEL, SETTINGS, BACK)
+    data = report_data(with_fills(many), BACK)
     assert data.trades is not None
     assert data.trades.reason == ("stop_loss", "time_exit")
 
 
 def test_prices_leave_out_rows_without_a_bar_and_fills_stay_on_theirs() -> None:
-    a, b = report_data(run(), PANEL, SETTINGS, BACK).prices
+    a, b = report_data(run(), BACK).prices
     assert a.close.tolist() == [10.0, 11.0, 12.0, 12.0]
     assert [str(t)[:10] for t in b.times] == ["2018-01-03", "2018-01-05", "2018-01-08"]
     assert a.markers == (Marker(0, 10.0, 10.0, "long_entry"), Marker(2, 12.0, 10.0, "long_exit"))
@@ -151,20 +152,21 @@ def test_a_split_changes_what_is_held() -> None:
 
 
 def test_costs_are_those_that_were_paid() -> None:
-    costs = report_data(run(), PANEL, SETTINGS, BACK).costs
+    costs = report_data(run(), BACK).costs
+    # 20 bps of 425 are 0.85, 4 orders at 0.5 are 2; the fills themselves say 3.
     assert [(c.name, c.value) for c in costs] == [
-        ("Bps of traded value", 2.0), ("Commission", 1.0), ("Slippage", 0.4), ("Total", 3.0),
+        ("Bps of traded value", pytest.approx(0.85)), ("Commission", 2.0), ("Slippage", 0.4), ("Total", 3.0),
     ]  # fmt: skip
 
 
 def test_key_figures_and_metrics_are_those_of_the_run() -> None:
     made = run()
-    data = report_data(made, PANEL, SETTINGS, BACK)
+    data = report_data(made, BACK)
     top = {f.name: f.value for f in data.key_figures}
     assert top["Total return"] == pytest.approx(0.012)
     assert (top["Sharpe ratio"], top["Costs"], top["Final equity"]) == (made.metrics.sharpe, 3.0, 1_012.0)
     rows = {f.name: f for group in data.metrics for f in group.figures}
-    for row in made.metrics.rows(made.sessions):
+    for row in made.metrics.rows(np.concatenate((made.sessions[:1], made.sessions[made.session_rows]))):
         if row.name in rows and isinstance(row.value, int | float) and row.value == row.value:
             assert rows[row.name].value == row.value
     assert (rows["Total return"].kind, rows["Volatility a year"].kind) == ("return", "percent")
@@ -173,11 +175,11 @@ def test_key_figures_and_metrics_are_those_of_the_run() -> None:
 
 def test_a_benchmark_starts_with_the_same_capital() -> None:
     back = replace(BACK, benchmark=("SPY", np.array([NAN, 50.0, 55.0, 60.0])))
-    data = report_data(run(), PANEL, SETTINGS, back)
+    data = report_data(run(), back)
     assert data.curve.benchmark is not None
     assert data.curve.benchmark[1:].tolist() == [1_000.0, 1_100.0, 1_200.0]
     assert data.key_figures[0].note == "SPY +20.00%"
-    nothing = report_data(run(), PANEL, SETTINGS, replace(BACK, benchmark=("SPY", np.full(4, NAN))))
+    nothing = report_data(run(), replace(BACK, benchmark=("SPY", np.full(4, NAN))))
     assert nothing.curve.benchmark is None
 
 
@@ -188,7 +190,7 @@ def test_what_the_figures_rest_on() -> None:
         Finding("stale", "warning", "A", day, day, 1, "stale"),
         Finding("zone", "info", "", day, int(PANEL.start_ns[4]), 2, "x"),
     )
-    data = report_data(run(), PANEL, SETTINGS, replace(BACK, sources=sources, findings=found))
+    data = report_data(run(), replace(BACK, sources=sources, findings=found))
     assert [(s.symbol, s.rows, s.first, s.last) for s in data.sources] == [
         ("A", 4, "2018-01-03", "2018-01-08"), ("B", 3, "2018-01-03", "2018-01-08"),
     ]  # fmt: skip
@@ -197,7 +199,7 @@ def test_what_the_figures_rest_on() -> None:
 
 def test_the_bootstrap_becomes_intervals() -> None:
     made = bootstrap(np.random.default_rng(1).normal(0.001, 0.01, 300), samples=200, seed=1)
-    data = report_data(run(), PANEL, SETTINGS, replace(BACK, bootstrap=made))
+    data = report_data(run(), replace(BACK, bootstrap=made))
     assert [(i.name, i.low, i.estimate, i.high) for i in data.intervals] == [
         (name, one.low, one.estimate, one.high)
         for name, one in (("Sharpe ratio", made.sharpe), ("CAGR", made.cagr), ("Max drawdown", made.max_drawdown))
@@ -205,11 +207,10 @@ def test_the_bootstrap_becomes_intervals() -> None:
 
 
 def test_a_run_without_fills_has_a_page_too() -> None:
-    textbook = replace(run(), fills=None, trades=None)
-    data = report_data(textbook, PANEL, SETTINGS, BACK)
+    data = report_data(run(account=None), BACK)
     assert (data.trades, data.symbol_table, data.prices) == (None, None, ())
     assert "1,012.00" in render_report(data)
-    assert "+18.00" in render_report(report_data(run(), PANEL, SETTINGS, BACK))
+    assert "+18.00" in render_report(report_data(run(), BACK))
 
 
 @pytest.mark.parametrize(
