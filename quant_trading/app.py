@@ -4,7 +4,7 @@ import logging
 import platform
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

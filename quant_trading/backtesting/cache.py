@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from quant_trading.backtesting.attribution import last_known, symbol_pnl
+from quant_trading.backtesting.kernel import Fills, Reason
 from quant_trading.backtesting.metrics import max_drawdown
 from quant_trading.backtesting.results import BacktestResult
 from quant_trading.backtesting.trades import Trades
@@ -72,10 +73,27 @@ class Record:
     dividends: FloatArray | None
     version: str
 
+    @property
+    def has_shares(self) -> bool:
+        """Return False for the textbook account of weights, which knows neither fills nor trades."""
+        return self.result.fills is not None
+
+    @cached_property
+    def fills(self) -> Fills:
+        """Return the fills of an account of shares."""
+        assert self.result.fills is not None, "has_shares was not asked"
+        return self.result.fills
+
+    @cached_property
+    def trades(self) -> Trades:
+        """Return the trades of an account of shares."""
+        assert self.result.trades is not None, "has_shares was not asked"
+        return self.result.trades
+
     @cached_property
     def pnl(self) -> FloatArray:
         """Return float64[T, N], what each symbol earned since the start."""
-        return symbol_pnl(self.result.ledger, self.result.fills, self.panel.close, self.dividends)
+        return symbol_pnl(self.result.ledger, self.fills, self.panel.close, self.dividends)
 
     @cached_property
     def session_ends(self) -> IntArray:
@@ -92,6 +110,8 @@ class Record:
 def write_cache(folder: Path, record: Record) -> list[Path]:
     """Write the files of a run into `folder`/<timeframe> and return their paths, symbols first.
 
+    The textbook account of weights has no trades; it gets the file of the account only.
+
     Raises:
         ConfigError: when the place cannot be written.
     """
@@ -99,6 +119,7 @@ def write_cache(folder: Path, record: Record) -> list[Path]:
     written = [
         replace_file(place / f"{file_stem(symbol)}_backtest.json", _text(symbol_document(record, j)))
         for j, symbol in enumerate(record.panel.symbols)
+        if record.has_shares
     ]
     return [*written, replace_file(place / ACCOUNT_FILE, _text(account_document(record)))]
 
@@ -131,7 +152,7 @@ def symbol_document(record: Record, j: int) -> dict[str, Any]:
             "volume": np.nan_to_num(panel.volume[has_bar, j]).tolist(),
         },
         "indicators": {name: _column(values[has_bar, j]) for name, values in record.indicators.items()},
-        "trades": _trade_rows(result.trades, np.flatnonzero(result.trades.symbol == j), panel.start_ns),
+        "trades": _trade_rows(record.trades, np.flatnonzero(record.trades.symbol == j), panel.start_ns),
         "open_position": _open_position(record, j),
         "equity": {"date": record.session_dates, "value": value.tolist()},
         "summary": _summary(record, j),
@@ -149,7 +170,9 @@ def account_document(record: Record) -> dict[str, Any]:
         "initial_capital": result.conventions.initial_capital,
         "final_equity": _number(result.equity[-1]),
         "equity": {"date": record.session_dates, "value": result.equity[record.session_ends].tolist()},
-        "per_symbol": {symbol: _summary(record, j) for j, symbol in enumerate(record.panel.symbols)},
+        "per_symbol": {
+            symbol: _summary(record, j) for j, symbol in enumerate(record.panel.symbols) if record.has_shares
+        },
         "sources": {symbol: _source(source) for symbol, source in record.sources.items()},
         "findings": [{**_finding(finding), "symbol": finding.symbol} for finding in record.findings],
     }
@@ -170,7 +193,7 @@ def _heading(record: Record, schema: str) -> dict[str, Any]:
             "bars": len(record.panel),
             "sessions": len(record.session_dates),
         },
-        "conventions": {**how.as_mapping(), "in_words": how.in_words()},
+        "conventions": {**how.by_name(), "in_words": how.in_words()},
         "metrics": {item.name: _number(getattr(result.metrics, item.name)) for item in fields(result.metrics)},
         "causality": {"passed": passed, "text": text},
         "program": {"name": "quant-trading", "version": record.version},
@@ -178,8 +201,6 @@ def _heading(record: Record, schema: str) -> dict[str, Any]:
 
 
 def _trade_rows(trades: Trades, rows: IntArray, start_ns: IntArray) -> list[dict[str, Any]]:
-    from quant_trading.backtesting.kernel import Reason
-
     names = {reason.value: reason.name.lower() for reason in Reason}
     columns = {
         "side": ["long" if quantity > 0.0 else "short" for quantity in trades.quantity[rows].tolist()],
@@ -207,7 +228,7 @@ def _open_position(record: Record, j: int) -> dict[str, float] | None:
 
 def _summary(record: Record, j: int) -> dict[str, Any]:
     """Return what symbol `j` amounts to; the profit counts its open position at the last price."""
-    trades, fills, capital = record.result.trades, record.result.fills, record.result.conventions.initial_capital
+    trades, fills, capital = record.trades, record.fills, record.result.conventions.initial_capital
     pnl = trades.pnl[trades.symbol == j]
     won, lost = float(pnl[pnl > 0.0].sum()), float(-pnl[pnl < 0.0].sum())
     costs = float(fills.cost[fills.symbol == j].sum())

@@ -38,7 +38,7 @@ class Masked:
 
     def signal(self, bars: BarPanel) -> FloatArray:
         """Return the strategy's signal, NaN where it is masked."""
-        columns = [self.panel.symbols.index(symbol) for symbol in bars.symbols]
+        columns = np.array([self.panel.symbols.index(symbol) for symbol in bars.symbols], dtype=np.int64)
         rows = np.searchsorted(self.panel.start_ns, bars.start_ns)
         return np.where(self.mask[np.ix_(rows, columns)], np.nan, self.strategy.signal(bars))
 

@@ -15,6 +15,7 @@ WIDTH = 80
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-:=+*#"
 _INDENT = 12
+_FEWEST = 6
 # What a console without these characters shows instead.
 _IN_ASCII = {**dict(zip(_BLOCKS, _ASCII_BLOCKS, strict=True)), MINUS: "-", "\u221e": "inf", "─": "-"}
 
@@ -61,20 +62,26 @@ def sparkline(values: FloatArray, width: int) -> str:
 
 
 def table_lines(table: Table) -> list[str]:
-    """Return heading, rule and rows; numbers stand right, text left and cut where the width does not suffice."""
+    """Return heading, rule and rows; numbers stand right, text left.
+
+    Where the width does not suffice the last columns go, down to six, and then the texts are cut.
+    """
     if not table.rows:
         return []
     cells = [[shown(value, column.kind) for value, column in zip(row, table.columns, strict=True)]
              for row in table.rows]  # fmt: skip
     heads = [column.name for column in table.columns]
     widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
-    texts = [i for i, column in enumerate(table.columns) if not is_number(column.kind)]
+    while sum(widths) + 2 * (len(widths) - 1) > WIDTH and len(widths) > _FEWEST:
+        widths.pop()
+    heads, cells = heads[: len(widths)], [row[: len(widths)] for row in cells]
+    texts = [i for i, column in enumerate(table.columns[: len(widths)]) if not is_number(column.kind)]
     while sum(widths) + 2 * (len(widths) - 1) > WIDTH and texts:
         widest = max(texts, key=lambda i: widths[i])
         if widths[widest] <= 4:
             break
         widths[widest] -= 1
-    right = [is_number(column.kind) for column in table.columns]
+    right = [is_number(column.kind) for column in table.columns[: len(widths)]]
     lines = [_row(heads, widths, right), "─" * min(sum(widths) + 2 * (len(widths) - 1), WIDTH)]
     return [*lines, *(_row(row, widths, right) for row in cells)]
 
@@ -118,19 +125,18 @@ def _blotter(trades: TradeColumns | None, rows: int) -> list[str]:
     if not len(trades):
         return [*lines, "no closed trades"]
     first = max(len(trades) - rows, 0) if rows else 0
-    columns = (Column("symbol", "text"), Column("side", "text"), Column("shares", "quantity"), Column("entry", "text"),
-               Column("at", "price"), Column("exit", "text"), Column("at", "price"), Column("P&L", "pnl"))  # fmt: skip
-    body = []
-    for i in range(first, len(trades)):
-        quantity = float(trades.quantity[i])
-        body.append((
-            trades.symbols[int(trades.symbol[i])], "long" if quantity > 0 else "short", abs(quantity),
-            _short_time(trades.entry_time[i]), float(trades.entry_price[i]),
-            _short_time(trades.exit_time[i]), float(trades.exit_price[i]), float(trades.pnl[i]),
-        ))  # fmt: skip
-    lines += table_lines(Table(columns, tuple(body)))
+    columns = (Column("symbol", "text"), Column("shares", "quantity"), Column("entry", "text"), Column("at", "price"),
+               Column("exit", "text"), Column("at", "price"), Column("P&L", "pnl"))  # fmt: skip
+    rows_of = tuple(
+        (trades.symbols[int(trades.symbol[i])], float(trades.quantity[i]),
+         _short_time(trades.entry_time[i]), float(trades.entry_price[i]),
+         _short_time(trades.exit_time[i]), float(trades.exit_price[i]), float(trades.pnl[i]))
+        for i in range(first, len(trades))
+    )  # fmt: skip
+    lines += table_lines(Table(columns, rows_of))
     if first:
         lines.append(f"the last {len(trades) - first:,} of {len(trades):,} trades; the cached files hold all")
+    lines.append("a short is negative; P&L after costs; times of the exchange")
     return lines
 
 

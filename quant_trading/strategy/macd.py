@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.limits import Limits
 from quant_trading.indicators.crossings import crossing_sides
-from quant_trading.indicators.macd import MACD_SEEDS
+from quant_trading.indicators.macd import MACD_SEEDS, macd
 from quant_trading.indicators.sides import SideArray, signal_of
 from quant_trading.strategy.base import equal_weights, register
 
@@ -24,6 +25,7 @@ class Macd:
         fast, slow, signal_span: EMA spans in bars, fast < slow.
         timeframe: minutes of the bars it wants to trade on, one of 1, 3, 5, 10.
         seed: how the averages begin: first (pandas), sma, or delayed (TA-Lib).
+        sizing: a signal for each symbol alone: by itself it trades a size, not a share of the account.
     """
 
     fast: int = 12
@@ -31,6 +33,7 @@ class Macd:
     signal_span: int = 9
     timeframe: int = 5
     seed: str = "first"
+    sizing: ClassVar[str] = "shares"
 
     def __post_init__(self) -> None:
         for name in ("fast", "slow", "signal_span"):
@@ -58,6 +61,11 @@ class Macd:
     def sides(self, bars: BarPanel) -> SideArray:
         """Return `signal` as int8[T, N]: 1, -1, 0, and HOLD where it cannot know."""
         return crossing_sides(bars.close, self.fast, self.slow, self.signal_span, self.seed)
+
+    def indicators(self, bars: BarPanel) -> dict[str, FloatArray]:
+        """Return float64[T, N] by name, for charts and files: the MACD line, its signal line and the histogram."""
+        lines = macd(bars.close, self.fast, self.slow, self.signal_span, seed=self.seed)
+        return {"macd": lines.macd, "signal": lines.signal, "hist": lines.histogram}
 
     def signal(self, bars: BarPanel) -> FloatArray:
         """Return 1 after a crossing up, -1 after a crossing down, 0 before the first; NaN before it can know.

@@ -74,7 +74,7 @@ def test_all_trades_are_listed_when_asked() -> None:
     rows = [line for line in lines if line.startswith("AAPL")]
     assert len(rows) == 25
     # 100 shares from 10.00 to 11.00, long: +100.00 (the test data say so), at 09:30 and 09:35 New York.
-    assert rows[0].split() == ["AAPL", "long", "100", "25-05-12", "09:30", "10.00", "25-05-12", "09:35", "11.00",
+    assert rows[0].split() == ["AAPL", "100", "25-05-12", "09:30", "10.00", "25-05-12", "09:35", "11.00",
                                "+100.00"]  # fmt: skip
 
 
