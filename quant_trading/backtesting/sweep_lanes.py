@@ -84,24 +84,24 @@ def blocks_of(terms: SeriesTerms, combinations: Sequence[MacdCombination], compi
     step[: terms.first_bar] = cost[: terms.first_bar] = 0.0
     sample_at = terms.session_ends + lag
     adjust = terms.close[terms.session_ends] - price[sample_at]
-    order = sorted(range(len(combinations)), key=lambda i: (combinations[i][3], *combinations[i][:3]))
     walk: Any = run_block
     if compiled:
         use_wide_registers()
-        walk = compile_functions((advance_lane, advance_lanes, fill_tile, run_block))
+        walk = compile_functions(_FUNCTIONS)
     tile, state = _aligned(_TILE * LANES), _aligned(_CELLS * LANES)
-    for begin in range(0, len(order), LANES):
-        places = np.array(order[begin : begin + LANES], dtype=np.int64)
-        lanes = [combinations[i] for i in places]
+    for chosen, is_shared in _arranged(combinations):
+        places = np.array(chosen, dtype=np.int64)
+        lanes = [combinations[i] for i in chosen]
         lanes += [lanes[-1]] * (LANES - len(lanes))
-        fast = np.array([rows[_fast_key(c)] for c in lanes], dtype=np.int64)
-        slow = np.array([rows[_slow_key(c)] for c in lanes], dtype=np.int64)
+        # Unsigned: an index that cannot be negative is one numba makes vectors of.
+        fast = np.array([rows[_fast_key(c)] for c in lanes], dtype=np.uint32)
+        slow = np.array([rows[_slow_key(c)] for c in lanes], dtype=np.uint32)
         spans = np.array([c[2] for c in lanes], dtype=np.float64)
         first_valid = np.array([c[1] + c[2] - 1 for c in lanes], dtype=np.int64)
         need = np.array([1.0 if c[3] == "first" else c[2] for c in lanes])
         profit, sides = np.zeros(len(sample_at) * LANES), np.zeros(len(sample_at) * LANES)
-        walk(n_bars, terms.first_bar, n_bars - 1 + lag, bank, fast, slow, 2.0 / (spans + 1.0), need, first_valid,
-             step, cost, sample_at, adjust, tile, state, profit, sides)  # fmt: skip
+        walk(len(rows), terms.first_bar, n_bars - 1 + lag, is_shared, bank, fast, slow, 2.0 / (spans + 1.0), need,
+             first_valid, step, cost, sample_at, adjust, tile, state, profit, sides)  # fmt: skip
         shape, kept = (len(sample_at), LANES), len(places)
         traded = sides.reshape(shape)[:, :kept]
         orders = np.ceil(state[128 : 128 + kept] / 2.0)
@@ -150,19 +150,18 @@ def advance_lane(
     state[224 + k] = paid
 
 
-def advance_lanes(
+def advance_first(
     begin: int, end: int, tile: Sequence[float], step: Sequence[float], cost: Sequence[float],
     state: MutableSequence[float],
 ) -> None:  # fmt: skip
-    """Carry all lanes through bars begin..end-1; `tile` holds their MACD lines from its start on."""
+    """Carry all lanes through bars begin..end-1 while some have not crossed yet; `tile` holds their MACD lines."""
     for t in range(begin, end):
         earned, price = step[t], cost[t]
         row = tile[(t - begin) * 32 : (t - begin) * 32 + 32]
         for k in range(32):
-            x = row[k]
             average = state[32 + k]
-            average += state[k] * (x - average)
-            now = x - average
+            average += state[k] * (row[k] - average)
+            now = row[k] - average
             side = state[64 + k]
             new = 1.0 if now > state[160 + k] else (-1.0 if now < state[192 + k] else side)
             change = abs(new - side)
@@ -176,17 +175,64 @@ def advance_lanes(
             state[192 + k] = 0.0 if now >= 0.0 else state[192 + k]
 
 
+def advance_lanes(
+    begin: int, end: int, tile: Sequence[float], step: Sequence[float], cost: Sequence[float],
+    state: MutableSequence[float],
+) -> None:  # fmt: skip
+    """Do the same once every lane has crossed: from then on the side is the sign of the histogram."""
+    for t in range(begin, end):
+        earned, price = step[t], cost[t]
+        row = tile[(t - begin) * 32 : (t - begin) * 32 + 32]
+        for k in range(32):
+            average = state[32 + k]
+            average += state[k] * (row[k] - average)
+            now = row[k] - average
+            side = state[64 + k]
+            new = 1.0 if now > 0.0 else (-1.0 if now < 0.0 else side)
+            change = abs(new - side)
+            charge = change * price
+            state[32 + k] = average
+            state[64 + k] = new
+            state[96 + k] += new * earned - charge
+            state[128 + k] += change
+            state[224 + k] += charge
+
+
+def advance_together(
+    begin: int, end: int, line: Sequence[float], step: Sequence[float], cost: Sequence[float],
+    state: MutableSequence[float],
+) -> None:  # fmt: skip
+    """Do the same for lanes with one and the same MACD line, which is read once a bar."""
+    for t in range(begin, end):
+        earned, price, x = step[t], cost[t], line[t - begin]
+        for k in range(32):
+            average = state[32 + k]
+            average += state[k] * (x - average)
+            now = x - average
+            side = state[64 + k]
+            new = 1.0 if now > 0.0 else (-1.0 if now < 0.0 else side)
+            change = abs(new - side)
+            charge = change * price
+            state[32 + k] = average
+            state[64 + k] = new
+            state[96 + k] += new * earned - charge
+            state[128 + k] += change
+            state[224 + k] += charge
+
+
 def run_block(
-    n_bars: int, first_bar: int, last: int, bank: Sequence[float], fast: Sequence[int], slow: Sequence[int],
-    weight: Sequence[float], need: Sequence[float], first_valid: Sequence[int], step: Sequence[float],
-    cost: Sequence[float], sample_at: Sequence[int], adjust: Sequence[float], tile: MutableSequence[float],
+    width: int, first_bar: int, last: int, is_shared: bool, bank: Sequence[float], fast: Sequence[int],
+    slow: Sequence[int], weight: Sequence[float], need: Sequence[float], first_valid: Sequence[int],
+    step: Sequence[float], cost: Sequence[float], sample_at: Sequence[int], adjust: Sequence[float],
+    tile: MutableSequence[float],
     state: MutableSequence[float], profit: MutableSequence[float], sides: MutableSequence[float],
 ) -> None:  # fmt: skip
     """Fill `profit` and `sides`, float64[S x 32], what each lane made and traded up to each session's end.
 
     Args:
-        last: the bar before which decisions end.
-        bank: averages of the close, float64[averages x T]; fast, slow: int64[32], the rows of each lane.
+        width: averages in `bank`. last: the bar before which decisions end.
+        is_shared: all lanes have the same two averages.
+        bank: averages of the close, float64[T x averages]; fast, slow: uint32[32], the columns of each lane.
         tile: float64[256 x 32], room for the MACD lines of the lanes.
     """
     begin = 0
@@ -195,8 +241,7 @@ def run_block(
         begin = max(begin, first_valid[k] + 1)
     begin = min(begin, last)
     for k in range(32):
-        f = bank[fast[k] * n_bars : fast[k] * n_bars + begin]
-        s = bank[slow[k] * n_bars : slow[k] * n_bars + begin]
+        f, s = bank[fast[k] : begin * width : width], bank[slow[k] : begin * width : width]
         advance_lane(k, begin, first_bar, need[k], first_valid[k], f, s, step, cost, sample_at, adjust, state, profit,
                      sides)  # fmt: skip
     sample = 0
@@ -222,8 +267,19 @@ def run_block(
                 state[256 + k] = state[64 + k]
         elif begin < first_bar:
             end = min(end, first_bar)
-        fill_tile(n_bars, begin, end, bank, fast, slow, tile)
-        advance_lanes(begin, end, tile, step, cost, state)
+        has_crossed = True
+        for k in range(32):
+            has_crossed = has_crossed and state[64 + k] != 0.0
+        if is_shared and has_crossed:
+            for t in range(begin, end):
+                tile[t - begin] = bank[t * width + fast[0]] - bank[t * width + slow[0]]
+            advance_together(begin, end, tile, step, cost, state)
+        else:
+            fill_tile(width, begin, end, bank, fast, slow, tile)
+            if has_crossed:
+                advance_lanes(begin, end, tile, step, cost, state)
+            else:
+                advance_first(begin, end, tile, step, cost, state)
         if begin == first_bar:
             for k in range(32):
                 was, new = state[256 + k], state[64 + k]
@@ -234,28 +290,47 @@ def run_block(
 
 
 def fill_tile(
-    n_bars: int, begin: int, end: int, bank: Sequence[float], fast: Sequence[int], slow: Sequence[int],
+    width: int, begin: int, end: int, bank: Sequence[float], fast: Sequence[int], slow: Sequence[int],
     tile: MutableSequence[float],
 ) -> None:  # fmt: skip
     """Put the MACD lines of the lanes for bars begin..end-1 side by side."""
-    for k in range(32):
-        f = bank[fast[k] * n_bars + begin : fast[k] * n_bars + end]
-        s = bank[slow[k] * n_bars + begin : slow[k] * n_bars + end]
-        for u in range(end - begin):
-            tile[u * 32 + k] = f[u] - s[u]
+    for t in range(begin, end):
+        row = bank[t * width : (t + 1) * width]
+        at = (t - begin) * 32
+        for k in range(32):
+            tile[at + k] = row[fast[k]] - row[slow[k]]
+
+
+# What is compiled, each after those it calls.
+_FUNCTIONS = (advance_lane, advance_first, advance_lanes, advance_together, fill_tile, run_block)
+
+
+def _arranged(combinations: Sequence[MacdCombination]) -> Iterator[tuple[list[int], bool]]:
+    """Yield up to 32 places at a time and whether they share both averages; what is left of pairs is put together."""
+    pairs: dict[tuple[object, ...], list[int]] = {}
+    for place, combination in enumerate(combinations):
+        pairs.setdefault((combination[3], *combination[:2]), []).append(place)
+    rest: list[int] = []
+    for places in pairs.values():
+        whole = len(places) - len(places) % LANES
+        for begin in range(0, whole, LANES):
+            yield places[begin : begin + LANES], True
+        rest += places[whole:]
+    for begin in range(0, len(rest), LANES):
+        yield rest[begin : begin + LANES], False
 
 
 def _bank(
     close: FloatArray, combinations: Sequence[MacdCombination]
 ) -> tuple[FloatArray, dict[tuple[int, str, int], int]]:
-    """Return the averages of the close that the combinations need, flat, and the row of each."""
+    """Return the averages of the close that the combinations need, bar after bar, and the place of each."""
     rows: dict[tuple[int, str, int], int] = {}
     for combination in combinations:
         for key in (_fast_key(combination), _slow_key(combination)):
             rows.setdefault(key, len(rows))
-    bank = np.empty((len(rows), len(close)))
+    bank = np.empty((len(close), len(rows)))
     for (span, seed, skip), row in rows.items():
-        bank[row] = ema(close, span, seed, skip)
+        bank[:, row] = ema(close, span, seed, skip)
     return bank.reshape(-1), rows
 
 
