@@ -316,19 +316,20 @@ def simulate(
     fast = is_worth_compiling(cells) if compiled is None else compiled
     # Room for every cell costs nothing in an array, whose pages are taken when they are written to.
     size = room if room is not None else cells if fast else cells // 8
-    log = np.empty(max(size, 2 * FILLS_PER_BAR * n_symbols) * LOG_WIDTH)
+    log = np.empty((LOG_WIDTH, max(size, 2 * FILLS_PER_BAR * n_symbols)))
     done = 0
     if fast:
-        walk = compile_functions(loop.FUNCTIONS)
-        while (done := walk(done, n_symbols, *given, *changing, log)) < n_bars:
-            log = np.concatenate((log, np.empty(len(log))))
+        walk = compile_functions(loop.FUNCTIONS, counts_references=False)
+        while (done := walk(done, n_symbols, *given, *changing, log.reshape(-1))) < n_bars:
+            log = np.concatenate((log, np.empty(log.shape)), axis=1)
     else:
         # Lists, because an element of a numpy array costs ten times an element of a list.
-        lists, changed, entries = [c.tolist() for c in given], [c.tolist() for c in changing], log.tolist()
+        lists, changed, entries = [c.tolist() for c in given], [c.tolist() for c in changing], log.reshape(-1).tolist()
         while (done := walk(done, n_symbols, *lists, *changed, entries)) < n_bars:
-            entries += [0.0] * len(entries)
+            log = np.reshape(entries, (LOG_WIDTH, -1))
+            entries = np.concatenate((log, np.zeros(log.shape)), axis=1).reshape(-1).tolist()
         changing = [np.array(values, dtype=np.float64) for values in changed]
-        log = np.array(entries, dtype=np.float64)
+        log = np.reshape(entries, (LOG_WIDTH, -1))
     return _account_of(changing, log, n_bars, n_symbols)
 
 
@@ -386,9 +387,9 @@ def _account_of(changing: list[FloatArray], log: FloatArray, n_bars: int, n_symb
         equity, cash, gross_pnl, cost, turnover, gross, net, trades, dividends, borrow, held, int(book[DROPPED]),
         int(book[CUT]),
     )  # fmt: skip
-    bar, symbol, quantity, price, paid, reason = log.reshape(-1, LOG_WIDTH)[: int(book[FILLS])].T
+    bar, symbol, quantity, price, paid, reason = log[:, : int(book[FILLS])]
     fills = Fills(
-        bar.astype(np.int64), symbol.astype(np.int64), quantity.copy(), price.copy(), paid.copy(),
+        bar.astype(np.int64), symbol.astype(np.int64), quantity, price, paid,
         reason.astype(np.int8),
     )  # fmt: skip
     by_symbol = state.reshape(STATE_WIDTH, n_symbols)

@@ -13,8 +13,8 @@ import numpy as np
 
 from quant_trading.backtesting.compiling import compile_functions, is_worth_compiling
 from quant_trading.backtesting.kernel import Account, Fills, Ledger
-from quant_trading.backtesting.loop import rounded
 from quant_trading.backtesting.loop_types import NO_MARGIN, Rules
+from quant_trading.backtesting.order_fills import rounded
 from quant_trading.domain.bars import FloatArray
 from quant_trading.indicators.compiled import use_wide_registers
 from quant_trading.indicators.sides import SideArray

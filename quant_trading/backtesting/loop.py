@@ -23,38 +23,30 @@ from quant_trading.backtesting.loop_types import (
     BY_WEIGHT,
     CASH,
     CLOSE_LAST,
-    COMMISSION,
+    CLOSING,
     COST,
-    COST_RATE,
-    CUT,
     DELISTED,
     DIVIDEND,
     DIVIDENDS,
     DIVIDENDS_NOW,
     DIVIDENDS_PAID,
-    DOWN,
     DROPPED,
     END,
     ENTRY,
     EVENT,
     EVENT_WIDTH,
     FILL,
-    FILLED,
-    FILLED_AT,
     FILLS,
     FILLS_PER_BAR,
     GOAL,
-    HAS_EXITS,
     HAS_STOPS,
     HELD_FROM,
     LAST_TARGET,
     LEAVE,
-    LEVERAGE,
     LOG_WIDTH,
     MAINTENANCE,
     MARGIN,
     MARGIN_CALL,
-    MARGIN_CASH,
     MARGIN_LEVERAGE,
     MARK,
     MAX_VOLUME,
@@ -62,35 +54,24 @@ from quant_trading.backtesting.loop_types import (
     MONTH_SHARES,
     NEXT_CLOSE,
     NEXT_OPEN,
-    NO_MARGIN,
     NO_ROUNDING,
     ON_CHANGE,
+    OPENING,
     ORDERS,
-    PLAN_AT,
-    PLAN_END,
-    PLAN_FEES,
-    PLAN_WIDTH,
     PROFIT_RATE,
     QUANTITY,
-    REGULATORY,
     ROUNDING,
     ROW_WIDTH,
-    SALES_AT,
-    SALES_END,
-    SALES_WIDTH,
     SAME_CLOSE,
     SIGNAL,
     SIZE_AT_FILL,
-    SLIPPAGE,
-    SLIPPAGE_MONEY,
-    SLIPPAGE_RATE,
+    SLIPS,
     SPLIT,
     SPLIT_CASH,
+    STAYS,
     STOP_LOSS,
     STOP_RATE,
-    TABLES_AT,
     TAKE_PROFIT,
-    TIERS,
     TIME_EXIT,
     TIME_EXIT_BARS,
     TOUCHED,
@@ -98,10 +79,10 @@ from quant_trading.backtesting.loop_types import (
     TRADED_NOW,
     TRAIL_RATE,
     TRAILING_STOP,
-    TWO_ORDERS,
     WAITING,
     WHY,
 )  # fmt: skip
+from quant_trading.backtesting.order_fills import FILL_FUNCTIONS, fill_goals, record, rounded, toward_zero, trade
 
 __all__ = ["FUNCTIONS", "run_bars"]
 
@@ -109,7 +90,6 @@ _Numbers = Sequence[float]
 _Out = MutableSequence[float]
 
 _NAN = float("nan")
-_ALL_WHOLE = 9.0e15  # beyond it every float is whole
 
 
 def run_bars(
@@ -143,24 +123,24 @@ def run_bars(
         if len(days) > 0 and days[t] > 0.0:
             charge_borrow(n, rules[BORROW_RATE], days[t], state, book)  # B
         if ends == AT_OPEN:
-            close_all(t, n, 0, open_price, volume, rules, state, book, log)  # C
+            close_all(t, n, OPENING, open_price, volume, rules, state, book, log)  # C
         elif fill == NEXT_OPEN and book[WAITING] > 0.0:
-            fill_goals(t, n, 0, open_price, volume, rules, state, book, log)  # C
+            fill_goals(t, n, OPENING, open_price, volume, rules, state, book, log)  # C
         if ends != AT_OPEN:
             if has_stops > 0.0:
                 take_exits(t, n, open_price, high, low, volume, rules, state, book, log)  # D
             if fill == NEXT_CLOSE and book[WAITING] > 0.0:
-                fill_goals(t, n, 1, close, volume, rules, state, book, log)  # E
+                fill_goals(t, n, CLOSING, close, volume, rules, state, book, log)  # E
         equity = mark_positions(t, n, close, state, book[CASH])  # F
         if has_best:
             mark_best(t, n, high, low, state)
         if ends == AT_CLOSE:
-            close_all(t, n, 1, close, volume, rules, state, book, log)  # J
+            close_all(t, n, CLOSING, close, volume, rules, state, book, log)  # J
         elif ends == LEAVE:
             if not (has_calls and margin_call(n, equity, rules[MAINTENANCE], state, book)):  # G
                 decide(t, n, equity, close, target, rules, state, book)  # H
             if fill == SAME_CLOSE and book[WAITING] > 0.0:
-                fill_goals(t, n, 1, close, volume, rules, state, book, log)  # I
+                fill_goals(t, n, CLOSING, close, volume, rules, state, book, log)  # I
         write_row(t, n, state, book, rows, holdings)
     return n_bars
 
@@ -205,7 +185,7 @@ def split(
     pay_out(t, j, held - kept, state[MARK * n + j], SPLIT_CASH, book, log)
 
 
-def pay_out(t: int, j: int, shares: float, mark: float, reason: int, book: _Out, log: _Out) -> None:
+def pay_out(t: int, j: int, shares: float, mark: float, reason: float, book: _Out, log: _Out) -> None:
     """Pay `shares` of symbol j at its mark, free of costs, and record it; the caller takes them off."""
     if shares != 0.0:
         book[CASH] += shares * mark
@@ -221,227 +201,6 @@ def charge_borrow(n: int, rate: float, days: float, state: _Out, book: _Out) -> 
             book[CASH] -= charge
             book[BORROW_NOW] += charge
             state[BORROW * n + j] += charge
-
-
-def fill_goals(
-    t: int, n: int, at_close: int, prices: _Numbers, volume: _Numbers, rules: _Numbers, state: _Out, book: _Out,
-    log: _Out,
-) -> None:  # fmt: skip
-    """Fill what waits, at the open or the close; with a margin rule what only reduces comes first."""
-    row = t * n
-    stages = 1 if rules[MARGIN] == NO_MARGIN else 2
-    book[WAITING] = 0.0
-    for stage in range(stages):
-        for j in range(n):
-            goal = state[GOAL * n + j]
-            if goal != goal:
-                continue
-            base = prices[row + j]
-            if stages == 2:
-                held = state[QUANTITY * n + j]
-                wish = wished_shares(n, j, goal, base, rules, state, book[CASH])
-                if (abs(wish) < abs(held) and wish * held >= 0.0) != (stage == 0):
-                    book[WAITING] = 1.0
-                    continue
-            shares = volume[row + j] if rules[MAX_VOLUME] > 0.0 else 0.0
-            fill_goal(t, n, j, base, shares, at_close, rules, state, book, log)
-
-
-def fill_goal(
-    t: int, n: int, j: int, base: float, shares: float, at_close: int, rules: _Numbers, state: _Out, book: _Out,
-    log: _Out,
-) -> None:  # fmt: skip
-    """Fill the goal of symbol j at `base`, as one order or as two; what volume (`shares`) leaves of it waits."""
-    goal = state[GOAL * n + j]
-    if base != base:
-        if goal != state[QUANTITY * n + j] or (rules[SIZE_AT_FILL] > 0.0 and goal != 0.0):
-            book[DROPPED] += 1.0
-        state[GOAL * n + j] = _NAN
-        return
-    wish = wished_shares(n, j, goal, base, rules, state, book[CASH])
-    reason = int(state[WHY * n + j])
-    if rules[TWO_ORDERS] > 0.0 and wish * state[QUANTITY * n + j] < 0.0:
-        trade(t, n, j, 0.0, base, shares, 1, at_close, reason, rules, state, book, log)
-        if state[QUANTITY * n + j] != 0.0:
-            book[WAITING] = 1.0
-            return
-        wish = wished_shares(n, j, goal, base, rules, state, book[CASH])
-    if trade(t, n, j, wish, base, shares, 1, at_close, reason, rules, state, book, log) == 1:
-        book[WAITING] = 1.0
-    else:
-        state[GOAL * n + j] = _NAN
-
-
-def wished_shares(
-    n: int, j: int, goal: float, base: float, rules: _Numbers, state: _Out, cash: float
-) -> float:  # fmt: skip
-    """Return the shares a goal stands for: itself, or what its weight buys at `base`."""
-    if rules[SIZE_AT_FILL] == 0.0:
-        return goal
-    equity = cash
-    for k in range(n):
-        equity += state[QUANTITY * n + k] * (base if k == j else state[MARK * n + k])
-    return rounded(equity * goal / base, rules[ROUNDING])
-
-
-def trade(
-    t: int, n: int, j: int, goal: float, base: float, shares: float, slips: int, at_close: int, reason: int,
-    rules: _Numbers, state: _Out, book: _Out, log: _Out,
-) -> int:  # fmt: skip
-    """Move symbol j toward `goal` at `base`; return 1 when volume (`shares`) leaves a part that waits, else 0."""
-    held = state[QUANTITY * n + j]
-    wished = goal - held
-    delta = wished
-    if delta == 0.0:
-        return 0
-    waits = 0
-    if rules[MAX_VOLUME] > 0.0:
-        room = volume_left(t, n, j, shares, rules, state)
-        if not abs(delta) <= room:
-            if not room > 0.0:
-                return 1
-            delta = room if delta > 0.0 else -room
-            waits = 1
-    price = base
-    if slips == 1 and (rules[SLIPPAGE_RATE] > 0.0 or rules[SLIPPAGE_MONEY] > 0.0):
-        side = 1.0 if delta > 0.0 else -1.0
-        price = base * (1.0 + side * rules[SLIPPAGE_RATE]) + side * rules[SLIPPAGE_MONEY]
-        price = price if price > 0.0 else base
-        book[SLIPPAGE] += delta * (price - base)
-    if rules[MARGIN] != NO_MARGIN:
-        allowed = margin_cut(t, n, j, delta, price, rules, state, book)
-        if allowed != delta:
-            book[CUT] += 1.0
-            book[SLIPPAGE] -= (delta - allowed) * (price - base)
-            delta = allowed
-            waits = 0
-            if delta == 0.0:
-                return 0
-    value = delta * price
-    charge = rules[COST_RATE] * abs(value) + rules[COMMISSION]
-    if rules[SALES_END] > TABLES_AT:
-        charge += dated_fees(t, delta, price, rules, book)
-    after = goal if delta == wished else held + delta
-    if rules[HAS_EXITS] > 0.0:
-        remember_entry(t, n, j, at_close, after, price, state)
-    state[QUANTITY * n + j] = after
-    if rules[MAX_VOLUME] > 0.0:
-        state[FILLED * n + j] += abs(delta)
-    book[CASH] -= value
-    book[CASH] -= charge
-    book[COST] += charge
-    book[TRADED_NOW] += abs(value)
-    book[ORDERS] += 1.0
-    record(t, j, delta, price, charge, reason, book, log)
-    return waits
-
-
-def volume_left(t: int, n: int, j: int, shares: float, rules: _Numbers, state: _Out) -> float:
-    """Return how many shares of symbol j may still be filled on bar t, of the `shares` it has."""
-    if state[FILLED_AT * n + j] != t:
-        state[FILLED_AT * n + j] = t
-        state[FILLED * n + j] = 0.0
-    room = rules[MAX_VOLUME] * shares - state[FILLED * n + j]
-    if not room > 0.0:
-        return 0.0
-    return floored(room, rules[ROUNDING])
-
-
-def margin_cut(
-    t: int, n: int, j: int, delta: float, price: float, rules: _Numbers, state: _Out, book: _Out
-) -> float:  # fmt: skip
-    """Return what of an order the margin rule lets through."""
-    held = state[QUANTITY * n + j]
-    wish = held + delta
-    if rules[MARGIN] == MARGIN_CASH:
-        if delta < 0.0:
-            most = max(held, 0.0)
-            return delta if -delta <= most else -most
-        fees = rules[COMMISSION]
-        if rules[PLAN_END] > rules[PLAN_AT]:
-            fees += plan_fee(t, delta, delta * price, rules, book[MONTH_SHARES])
-        most = floored(max(book[CASH] - fees, 0.0) / (price * (1.0 + rules[COST_RATE])), rules[ROUNDING])
-        return delta if delta <= most else most
-    if abs(wish) <= abs(held) and wish * held >= 0.0:
-        return delta
-    equity = book[CASH]
-    others = 0.0
-    for k in range(n):
-        value = state[QUANTITY * n + k] * state[MARK * n + k]
-        equity += value
-        if k != j:
-            others += abs(value)
-    most = floored(max(rules[LEVERAGE] * equity - others, 0.0) / price, rules[ROUNDING])
-    if wish * held > 0.0:
-        most = max(most, abs(held))
-    if abs(wish) <= most:
-        return delta
-    return (most if wish > 0.0 else -most) - held
-
-
-def dated_fees(t: int, delta: float, price: float, rules: _Numbers, book: _Out) -> float:
-    """Return what plan and regulators charge for a fill, and count its shares."""
-    shares, value = abs(delta), abs(delta * price)
-    fee = sales_fee = 0.0
-    if rules[PLAN_END] > rules[PLAN_AT]:
-        fee = plan_fee(t, shares, value, rules, book[MONTH_SHARES])
-        book[PLAN_FEES] += fee
-        book[MONTH_SHARES] += shares
-    if rules[SALES_END] > rules[SALES_AT] and delta < 0.0:
-        at = row_in_force(t, int(rules[SALES_AT]), int(rules[SALES_END]), SALES_WIDTH, rules)
-        sales_fee = value * rules[at + 1] + min(shares * rules[at + 2], rules[at + 3])
-        book[REGULATORY] += sales_fee
-    return fee + sales_fee
-
-
-def plan_fee(t: int, shares: float, value: float, rules: _Numbers, month_shares: float) -> float:
-    """Return what the commission plan charges for an order of `shares`, after those of the month; all positive."""
-    at = row_in_force(t, int(rules[PLAN_AT]), int(rules[PLAN_END]), PLAN_WIDTH, rules)
-    done = month_shares
-    end = done + shares
-    charged = 0.0
-    for k in range(TIERS):
-        reached = min(end, rules[at + 5 + 2 * k])
-        if reached > done:
-            charged += (reached - done) * rules[at + 6 + 2 * k]
-            done = reached
-    commission = min(max(rules[at + 1], charged), value * rules[at + 2])
-    return commission + shares * rules[at + 3] + commission * rules[at + 4]
-
-
-def row_in_force(t: int, first: int, end: int, width: int, rules: _Numbers) -> int:
-    """Return where the last row begins whose first bar is t or earlier."""
-    at = end - width
-    while at > first and rules[at] > t:
-        at -= width
-    return at
-
-
-def remember_entry(t: int, n: int, j: int, at_close: int, after: float, price: float, state: _Out) -> None:
-    """Keep what the exits need to know of a position that opens, turns or grows."""
-    held = state[QUANTITY * n + j]
-    if held * after <= 0.0:
-        state[ENTRY * n + j] = price
-        state[BEST * n + j] = price
-        state[HELD_FROM * n + j] = t + at_close
-        state[TOUCHED * n + j] = t
-    elif abs(after) > abs(held):
-        state[ENTRY * n + j] = (state[ENTRY * n + j] * held + price * (after - held)) / after
-        state[TOUCHED * n + j] = t
-
-
-def record(
-    t: int, j: int, quantity: float, price: float, cost: float, reason: int, book: _Out, log: _Out
-) -> None:  # fmt: skip
-    """Write one fill."""
-    at = int(book[FILLS]) * LOG_WIDTH
-    log[at] = t
-    log[at + 1] = j
-    log[at + 2] = quantity
-    log[at + 3] = price
-    log[at + 4] = cost
-    log[at + 5] = reason
-    book[FILLS] += 1.0
 
 
 def take_exits(
@@ -484,13 +243,13 @@ def take_exits(
 
 
 def exit_position(
-    t: int, n: int, j: int, base: float, shares: float, side: float, reason: int, rules: _Numbers, state: _Out,
+    t: int, n: int, j: int, base: float, shares: float, side: float, reason: float, rules: _Numbers, state: _Out,
     book: _Out, log: _Out,
 ) -> None:  # fmt: skip
     """Close symbol j at `base`, block its side and settle the goal that waits."""
     stays = state[GOAL * n + j] * side < 0.0
-    slips = 0 if reason == TAKE_PROFIT else 1
-    rest = trade(t, n, j, 0.0, base, shares, slips, 0, reason, rules, state, book, log)
+    slips = STAYS if reason == TAKE_PROFIT else SLIPS
+    rest = trade(t, n, j, 0.0, base, shares, slips, OPENING, reason, rules, state, book, log)
     state[BLOCKED * n + j] = side
     if not stays:
         state[GOAL * n + j] = _NAN
@@ -584,27 +343,8 @@ def decide(
     book[WAITING] = waits
 
 
-def rounded(shares: float, rounding: float) -> float:
-    """Return shares as the desk rounds them, toward zero, or as they are."""
-    if rounding == NO_ROUNDING or not abs(shares) < _ALL_WHOLE:
-        return shares
-    if rounding == DOWN:
-        return float(int(shares))
-    return float(round(shares))
-
-
-def toward_zero(shares: float) -> float:
-    """Return shares without their fraction."""
-    return float(int(shares)) if abs(shares) < _ALL_WHOLE else shares
-
-
-def floored(shares: float, rounding: float) -> float:
-    """Return 0 or more shares without their fraction when shares are whole."""
-    return shares if rounding == NO_ROUNDING else toward_zero(shares)
-
-
 def close_all(
-    t: int, n: int, at_close: int, prices: _Numbers, volume: _Numbers, rules: _Numbers, state: _Out, book: _Out,
+    t: int, n: int, at_close: float, prices: _Numbers, volume: _Numbers, rules: _Numbers, state: _Out, book: _Out,
     log: _Out,
 ) -> None:  # fmt: skip
     """Close everything at the open or the close of the last bar; nothing waits any more."""
@@ -614,7 +354,7 @@ def close_all(
             base = prices[t * n + j]
             if base == base:
                 shares = volume[t * n + j] if rules[MAX_VOLUME] > 0.0 else 0.0
-                trade(t, n, j, 0.0, base, shares, 1, at_close, END, rules, state, book, log)
+                trade(t, n, j, 0.0, base, shares, SLIPS, at_close, END, rules, state, book, log)
             else:
                 book[DROPPED] += 1.0
 
@@ -650,7 +390,6 @@ def write_row(t: int, n: int, state: _Out, book: _Out, rows: _Out, holdings: _Ou
 
 # What is compiled, each after those it calls.
 FUNCTIONS = (
-    rounded, toward_zero, floored, row_in_force, record, pay_out, split, corporate_actions, charge_borrow, plan_fee,
-    dated_fees, margin_cut, volume_left, remember_entry, trade, wished_shares, fill_goal, fill_goals, exit_position,
-    take_exits, mark_positions, mark_best, margin_call, decide, close_all, write_row, run_bars,
+    *FILL_FUNCTIONS, pay_out, split, corporate_actions, charge_borrow, exit_position, take_exits, mark_positions,
+    mark_best, margin_call, decide, close_all, write_row, run_bars,
 )  # fmt: skip

@@ -71,7 +71,7 @@ SALES_WIDTH = 4
 
 # Columns of one row per bar, in the order of `Ledger`.
 ROW_WIDTH = 10
-# Columns of the log of fills: bar, symbol, quantity, price, cost, reason.
+# Columns of the log of fills, each as long as there is room: bar, symbol, quantity, price, cost, reason.
 LOG_WIDTH = 6
 # The most fills of one symbol on one bar: a split's fraction, a delisting, two of a reversal, an exit, two closings.
 FILLS_PER_BAR = 7
@@ -79,8 +79,12 @@ FILLS_PER_BAR = 7
 EVENT_WIDTH = 4
 SPLIT, DIVIDEND, DELIST = 0, 1, 2
 
-# Why a fill happened.
-SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, TIME_EXIT, END, MARGIN_CALL, DELISTED, SPLIT_CASH = range(9)
+# Why a fill happened. Floats, as all that is passed on: for each whole constant numba would compile once more.
+SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, TIME_EXIT, END, MARGIN_CALL, DELISTED, SPLIT_CASH = map(float, range(9))
+
+# Whether a fill is one at the close, and whether it slips.
+OPENING, CLOSING = 0.0, 1.0
+STAYS, SLIPS = 0.0, 1.0
 
 
 class Tables(NamedTuple):
