@@ -1,16 +1,30 @@
 """The kernel, asked in the words of the reference: its settings, panel and tables made from a market and rules."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from quant_trading.backtesting import loop_types
 from quant_trading.backtesting.costs import splits_of, tables_for
-from quant_trading.backtesting.kernel import Account, Reason, simulate
-from quant_trading.backtesting.settings import BacktestSettings, CommissionPlan, Delisting
+from quant_trading.backtesting.engine import rules_of
+from quant_trading.backtesting.kernel import Account, Reason, Tables, simulate
+from quant_trading.backtesting.settings import (
+    BacktestSettings,
+    CloseLast,
+    CommissionPlan,
+    Delisting,
+    FillConvention,
+    MarginRule,
+    Rebalance,
+    ReversalOrders,
+    Rounding,
+    SizeAt,
+    Sizing,
+)  # fmt: skip
 from quant_trading.backtesting.trades import Splits
 from quant_trading.domain.actions import CorporateAction
 from quant_trading.domain.bars import BarPanel
+from quant_trading.domain.exits import Exit, StopLoss, TakeProfit, TimeExit, TrailingStop
 from quant_trading.refdata.sessions import session_on
 from tests.backtesting.reference_nouns import Market, Rules
 
@@ -33,16 +47,48 @@ def panel_of_market(market: Market) -> BarPanel:
     return BarPanel(symbols, "1 hour", start, start + _HOUR_NS, *columns)
 
 
-def _tables(market: Market, rules: Rules) -> loop_types.Tables:
-    settings = BacktestSettings(
+def _settings(rules: Rules) -> BacktestSettings:
+    return BacktestSettings(
+        initial_capital=rules.initial_capital,
+        cost_bps=rules.cost_bps,
+        commission_per_trade=rules.commission,
+        fill=FillConvention(rules.fill),
+        sizing=Sizing.SHARES if rules.unit == "shares" else Sizing.TARGETS,
+        rebalance=Rebalance(rules.rebalance),
+        size_at=SizeAt(rules.size_at),
+        rounding=Rounding(rules.rounding),
         plan=CommissionPlan(rules.plan),
         regulatory_fees=rules.regulatory_fees,
+        reversal=ReversalOrders(rules.reversal),
+        slippage_bps=rules.slippage_bps,
+        slippage_ticks=rules.slippage_ticks,
+        tick_size=rules.tick_size,
+        margin=MarginRule(rules.margin),
+        leverage=rules.leverage,
+        maintenance=rules.maintenance,
+        max_volume_fraction=rules.max_volume_fraction,
         borrow_rate=rules.borrow_rate,
+        exits=tuple(_exits(rules)),
         delisting=Delisting(rules.delisting),
+        close_last=CloseLast(rules.close_last),
     )
+
+
+def _exits(rules: Rules) -> Iterator[Exit]:
+    if rules.stop_loss > 0.0:
+        yield StopLoss(rules.stop_loss)
+    if rules.take_profit > 0.0:
+        yield TakeProfit(rules.take_profit)
+    if rules.trailing_stop > 0.0:
+        yield TrailingStop(rules.trailing_stop)
+    if rules.time_exit_bars > 0:
+        yield TimeExit(rules.time_exit_bars)
+
+
+def _tables(market: Market, rules: Rules) -> Tables:
     actions = [CorporateAction(f"S{j}", day, "split", x) for (day, j), x in sorted(market.splits.items())]
     actions += [CorporateAction(f"S{j}", day, "dividend", x) for (day, j), x in sorted(market.dividends.items())]
-    return tables_for(panel_of_market(market), settings, actions)
+    return tables_for(panel_of_market(market), _settings(rules), actions)
 
 
 def splits_of_market(market: Market, rules: Rules) -> Splits | None:
@@ -50,41 +96,13 @@ def splits_of_market(market: Market, rules: Rules) -> Splits | None:
     return splits_of(_tables(market, rules))
 
 
-def _numbers(rules: Rules) -> loop_types.Rules:
-    def place(value: str, *names: str) -> int:
-        return names.index(value)
-
-    return loop_types.Rules(
-        initial_capital=rules.initial_capital,
-        fill=place(rules.fill, "next_open", "same_close", "next_close"),
-        by_weight=place(rules.unit, "shares", "weight"),
-        on_change=place(rules.rebalance, "always", "on_change"),
-        size_at_fill=int(rules.size_at == "fill" and rules.unit == "weight"),
-        rounding=place(rules.rounding, "half_even", "down", "none"),
-        cost_rate=rules.cost_bps / 1e4,
-        commission=rules.commission,
-        two_orders=place(rules.reversal, "one", "two"),
-        slippage_rate=rules.slippage_bps / 1e4,
-        slippage_money=rules.slippage_ticks * rules.tick_size,
-        margin=place(rules.margin, "none", "cash", "margin"),
-        leverage=rules.leverage,
-        maintenance=rules.maintenance,
-        max_volume=rules.max_volume_fraction,
-        borrow_rate=rules.borrow_rate,
-        stop_loss=rules.stop_loss,
-        take_profit=rules.take_profit,
-        trailing_stop=rules.trailing_stop,
-        time_exit_bars=rules.time_exit_bars,
-        close_last=place(rules.close_last, "leave", "close", "open"),
-    )
-
-
 def run_kernel(market: Market, rules: Rules, compiled: bool = False) -> Account:
     """Return what the kernel makes of it, interpreted unless `compiled`."""
     panel = panel_of_market(market)
+    settings = _settings(rules)
     target = np.array([[np.nan if x is None else x for x in row] for row in market.target])
     prices = (panel.open, panel.high, panel.low, panel.close, panel.volume)
-    return simulate(prices, target, _numbers(rules), _tables(market, rules), compiled=compiled)
+    return simulate(prices, target, rules_of(settings, settings.exits), _tables(market, rules), compiled=compiled)
 
 
 def fills_of(account: Account) -> list[tuple[int, int, float, str]]:

@@ -14,7 +14,7 @@ from tests.backtesting.kernel_of_market import fills_of, run_kernel, splits_of_m
 from tests.backtesting.reference_nouns import Market, Rules, sign
 from tests.backtesting.strategies_of_panels import changed_markets, markets, rules, rules_with_everything
 
-quick = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 deep = settings(quick, max_examples=2000)
 any_rules = st.one_of(rules(), rules_with_everything())
 
@@ -30,7 +30,7 @@ class Replay:
         n = len(market.bars[0])
         self.q, self.mark, self.entry = np.zeros(n), np.zeros(n), np.zeros(n)
         self.cash = terms.initial_capital
-        self.least_cash = self.cash
+        self.least_cash = self.cash  # after buys: a small sale's minimum charge may be more than it brings
         self.quantities = np.zeros((len(market.days), n))
         self.equity = np.zeros(len(market.days))
         self.openings: list[tuple[float, float]] = []  # gross exposure after the fill, leverage x equity before it
@@ -88,7 +88,8 @@ class Replay:
             self.entry[j] = (self.entry[j] * before + price * quantity) / after
         self.q[j] = after
         self.cash -= quantity * price + cost
-        self.least_cash = min(self.least_cash, self.cash)
+        if quantity > 0.0:
+            self.least_cash = min(self.least_cash, self.cash)
 
 
 def run(data: st.DataObject, drawn: st.SearchStrategy[Rules] = any_rules) -> tuple[Market, Rules, Account]:
@@ -130,7 +131,7 @@ def check_trades(data: st.DataObject) -> None:
 
 
 def check_limits(data: st.DataObject) -> None:
-    """Cash is not overdrawn, leverage not exceeded by an opening, a bar's volume not either."""
+    """Cash is not overdrawn by a buy, leverage not exceeded by an opening, a bar's volume not either."""
     margin = data.draw(st.sampled_from(["cash", "margin"]))
     market, terms, account = run(data, st.one_of(rules(margin=margin), rules_with_everything(margin=margin)))
     told = Replay(market, terms, account).run()
