@@ -325,11 +325,16 @@ class LaneLedger(Ledger):
 
     @cached_property
     def gross_exposure(self) -> FloatArray:
+        if self._of("_close").shape[1] == 1:
+            return np.abs(self.net_exposure)
         return np.asarray(np.abs(self._values).sum(axis=1) / self.equity)
 
     @cached_property
     def net_exposure(self) -> FloatArray:
-        return np.asarray(self._values.sum(axis=1) / self.equity)
+        value = self.equity - self.cash
+        # Cash is a sum of many fills: what it leaves of an account that holds nothing is rounding.
+        value[np.abs(value) < 1e-9 * self.equity] = 0.0
+        return np.asarray(value / self.equity)
 
     @cached_property
     def dividends(self) -> FloatArray:
