@@ -11,7 +11,7 @@ import numpy as np
 
 from quant_trading.backtesting.engine import run_backtest
 from quant_trading.backtesting.kernel import NEXT_CLOSE, NEXT_OPEN, SAME_CLOSE
-from quant_trading.backtesting.loop import rounded
+from quant_trading.backtesting.order_fills import rounded
 from quant_trading.backtesting.settings import (
     Accounting,
     BacktestSettings,
@@ -240,28 +240,23 @@ def _lanes(
     shares = rounded(settings.shares, _ROUNDING[settings.rounding])
     capital = settings.initial_capital
     combinations = [(one.fast, one.slow, one.signal_span, one.seed) for one in strategies]
-    table = np.empty((len(strategies), len(FIGURES)))
-    best, best_curve = -math.inf, np.zeros(0)
-    at_sharpe = FIGURES.index("sharpe")
-    worst = _worst_of_sessions(terms, shares, settings.commission_per_trade)
+    curves = np.empty((len(terms.session_ends) + 1, len(strategies)))
+    curves[0] = capital
+    orders, cost = np.empty(len(strategies)), np.empty(len(strategies))
     for block in blocks_of(terms, combinations):
-        orders_so_far = np.ceil(block.sides / 2.0)
-        equity = capital + shares * block.profit - settings.commission_per_trade * orders_so_far
-        curves = np.vstack((np.full((1, equity.shape[1]), capital), equity))
-        cost = shares * block.paid + settings.commission_per_trade * block.orders
-        rows = _figures(curves, block.orders * (shares > 0.0), cost)
-        for k in np.flatnonzero((curves[:-1] - worst[:, np.newaxis] <= 0.0).any(axis=0)).tolist():
-            # This account may be ruined within a session: it is run bar by bar.
-            result = runner(panel, strategies[int(block.places[k])], limits, settings, first_bar)
-            ledger = result.ledger
-            curves[:, k] = result.session_curve
-            rows[k] = _figures(curves[:, k : k + 1], np.array([np.sum(ledger.trades)]), np.array([np.sum(ledger.cost)]))
-        table[block.places] = rows
-        ratios = np.where(np.isnan(rows[:, at_sharpe]), -math.inf, rows[:, at_sharpe])
-        k = int(np.argmax(ratios))
-        if ratios[k] > best or len(best_curve) == 0:
-            best, best_curve = float(ratios[k]), curves[:, k].copy()
-    return table, best_curve
+        charged = settings.commission_per_trade * np.ceil(block.sides / 2.0) if settings.commission_per_trade else 0.0
+        curves[1:, block.places] = capital + shares * block.profit - charged
+        orders[block.places] = block.orders * (shares > 0.0)
+        cost[block.places] = shares * block.paid + settings.commission_per_trade * block.orders
+    worst = _worst_of_sessions(terms, shares, settings.commission_per_trade)
+    for k in np.flatnonzero((curves[:-1] - worst[:, np.newaxis] <= 0.0).any(axis=0)).tolist():
+        # This account may be ruined within a session: it is run bar by bar.
+        result = runner(panel, strategies[k], limits, settings, first_bar)
+        curves[:, k] = result.session_curve
+        orders[k], cost[k] = np.sum(result.ledger.trades), np.sum(result.ledger.cost)
+    table = _figures(curves, orders, cost)
+    sharpes = table[:, FIGURES.index("sharpe")]
+    return table, curves[:, int(np.argmax(np.where(np.isnan(sharpes), -math.inf, sharpes)))].copy()
 
 
 def _series_terms(panel: BarPanel, settings: BacktestSettings, first_bar: int) -> SeriesTerms:
