@@ -88,6 +88,8 @@ class Verdict:
 class FutureLeak(ConfigError):
     """The strategy reads the future: whatever it earned in a backtest, it cannot earn it."""
 
+    exit_code = 7
+
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.text)
         self.verdict = verdict

@@ -252,8 +252,8 @@ def test_the_figures_of_a_held_share_are_those_of_three_libraries(symbol: str, t
     (tmp_path / "bars").mkdir()
     (tmp_path / "bars" / f"{symbol}_1d.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
     found = account(
-        "--timeframe", "1d", "--data-dir", "bars", "--symbols", symbol, "--strategy", f"HOLD_{symbol}", "--all", "--fill",
-        "same_close", "--cost-bps", "0", "--rounding", "none", "--max-position", "1", "--trade-jumps",
+        "--timeframe", "1d", "--data-dir", "bars", "--symbols", symbol, "--strategy", f"HOLD_{symbol}", "--all",
+        "--fill", "same_close", "--cost-bps", "0", "--rounding", "none", "--max-position", "1", "--trade-jumps",
     )["metrics"]  # fmt: skip
     cases = json.loads(golden("metrics.json").read_text(encoding="utf-8"))["cases"]
     expected = cases[f"{symbol}_adj_close_returns_2012_2018"]
