@@ -60,7 +60,7 @@ def test_an_honest_strategy_passes(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*PLANTED, *CLEAN])
 def test_the_same_for_many_seeds(name):
-    for seed in range(100, 125):
+    for seed in range(100, 106):
         for shape in SHAPES:
             if name == "one_column_only" and shape[1] == 1:
                 continue
