@@ -80,23 +80,7 @@ def load_panel(
     if len(set(symbols)) < len(symbols):
         twice = next(symbol for i, symbol in enumerate(symbols) if symbol in symbols[:i])
         raise ConfigError(f"symbol {twice} is named twice; name it once")
-    found = _find(data_dir, symbols, size, on_error)
-    refused = [symbol for symbol in symbols if isinstance(found.get(symbol), DataGap)]
-    bars = {symbol: columns for symbol, columns in found.items() if isinstance(columns, BarColumns)}
-    lacking = [symbol for symbol in symbols if symbol not in found]
-    if lacking and (not skip_missing or not bars):
-        hole = DataGap(
-            f"{data_dir}: no bars of {size.words} of {', '.join(lacking)}; expected {lacking[0]}_{size.timeframe}.csv "
-            "or a file with a symbol column; fetch them with --ibkr or leave them out"
-        )
-        if on_error is None or not bars:
-            raise hole
-        for symbol in lacking:
-            on_error(symbol, hole)
-        refused += lacking
-    symbols = [symbol for symbol in symbols if symbol not in refused]
-    if not symbols:
-        raise DataGap(f"{data_dir}: no symbol has sound bars of {size.words}; mend the files that were named")
+    bars, symbols = _bars_of(data_dir, symbols, size, skip_missing, on_error)
     panel = panel_from_columns(symbols, size.words, [bars.get(symbol, no_bars()) for symbol in symbols])
     panel = _between(panel, start, end)
     if reach is not None and len(panel):
@@ -115,6 +99,30 @@ def load_panel(
     if empty:
         _log.warning("%s: no bars of %s; they are skipped", data_dir, ", ".join(empty))
     return panel
+
+
+def _bars_of(
+    place: Path, symbols: Sequence[str], size: BarSize, skip_missing: bool, on_error: OnError | None
+) -> tuple[dict[str, BarColumns], list[str]]:
+    """Return the columns that were found, and the symbols that remain: all but the refused ones."""
+    found = _find(place, symbols, size, on_error)
+    refused = [symbol for symbol in symbols if isinstance(found.get(symbol), DataGap)]
+    bars = {symbol: columns for symbol, columns in found.items() if isinstance(columns, BarColumns)}
+    lacking = [symbol for symbol in symbols if symbol not in found]
+    if lacking and (not skip_missing or not bars):
+        hole = DataGap(
+            f"{place}: no bars of {size.words} of {', '.join(lacking)}; expected {lacking[0]}_{size.timeframe}.csv "
+            "or a file with a symbol column; fetch them with --ibkr or leave them out"
+        )
+        if on_error is None or not bars:
+            raise hole
+        for symbol in lacking:
+            on_error(symbol, hole)
+        refused += lacking
+    remaining = [symbol for symbol in symbols if symbol not in refused]
+    if not remaining:
+        raise DataGap(f"{place}: no symbol has sound bars of {size.words}; mend the files that were named")
+    return bars, remaining
 
 
 def _without(panel: BarPanel, symbols: Sequence[str]) -> BarPanel:
