@@ -14,7 +14,9 @@ from quant_trading.backtesting.significance import Bootstrap
 from quant_trading.backtesting.trades import Splits, Trades
 from quant_trading.data import findings as data_findings
 from quant_trading.data.store import SourceFile
+from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
+from quant_trading.refdata.sessions import exchange_clock_ns
 from quant_trading.reporting import model
 from quant_trading.reporting.formats import shown, time_text
 
@@ -65,8 +67,7 @@ class Background:
 def report_data(run: BacktestResult, background: Background) -> model.ReportData:
     """Return everything the report of `run` shows."""
     how, bars = run.conventions, run.bars
-    # The offset of an intraday label is left out: a report is read in exchange time.
-    times = np.array([label[:19] for label in run.dates], dtype="datetime64[s]")
+    times = _times(run)
     days = run.sessions[run.session_rows]
     return model.ReportData(
         mode="backtest", strategy=how.strategy, symbols=run.symbols, bar_size=bars.bar_size,
@@ -82,6 +83,13 @@ def report_data(run: BacktestResult, background: Background) -> model.ReportData
         sweep=background.sweep,
         interval_note=background.bootstrap.in_words() if background.bootstrap is not None else "",
     )  # fmt: skip
+
+
+def _times(run: BacktestResult) -> model.TimeArray:
+    """Return each bar's start on the exchange's clock, or its date: a report is read in exchange time."""
+    if not parse_bar_size(run.bars.bar_size).is_intraday:
+        return run.sessions.astype("datetime64[D]").astype("datetime64[s]")
+    return (exchange_clock_ns(run.start_ns) // 1_000_000_000).astype("datetime64[s]")
 
 
 def _curve(run: BacktestResult, times: model.TimeArray, benchmark: tuple[str, FloatArray] | None) -> model.Curve:

@@ -5,7 +5,6 @@ Prints the trade blotter, the equity curve and a summary per symbol, and writes 
 """
 
 import os
-import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -191,16 +190,10 @@ def _data_dir(options: Namespace, root: Path) -> Path:
 
 def _make_sample(folder: Path, options: Namespace) -> None:
     """Fill the folder from the simulator's market, in a process of its own: a backtest never imports the simulator."""
-    size = options.resample_from or options.timeframe
-    command = [
-        sys.executable,
-        "-m",
-        "quant_trading.tools.sample_data",
-        "--timeframe",
-        size,
-        "--output-dir",
-        str(folder),
-    ]
+    import subprocess
+
+    command = [sys.executable, "-m", "quant_trading.tools.sample_data"]
+    command += ["--timeframe", options.resample_from or options.timeframe, "--output-dir", str(folder)]
     names = symbols_of(options)
     if names is not None:
         command += ["--symbols", ",".join(names)]
@@ -212,9 +205,9 @@ def _make_sample(folder: Path, options: Namespace) -> None:
 def _converter(options: Namespace) -> "Callable[[BarPanel], BarPanel] | None":
     if options.resample_from is None:
         return None
-    from quant_trading.data.resample import resample_panel
+    from quant_trading.data.resample import resample
 
-    return lambda panel: resample_panel(panel, options.timeframe)
+    return lambda panel: resample(panel, options.timeframe)
 
 
 def _causality(run: _Run) -> "Verdict | None":

@@ -26,6 +26,7 @@ __all__ = [
     "Session",
     "SessionRangeError",
     "at",
+    "exchange_clock_ns",
     "exchange_date",
     "exchange_days",
     "last_completed_session",
@@ -176,13 +177,18 @@ def next_session(ns: int) -> Session:
 
 def exchange_days(ns: "IntArray") -> "IntArray":
     """Return the New York dates of the moments `ns` (int64, any order) as days since 1970-01-01."""
+    return exchange_clock_ns(ns) // (86_400 * _SECOND_NS)
+
+
+def exchange_clock_ns(ns: "IntArray") -> "IntArray":
+    """Return what New York's clock showed at the moments `ns`, as int64 nanoseconds since 1970-01-01 on that clock."""
     import numpy as np
 
     if len(ns) == 0:
         return np.empty(0, dtype=np.int64)
     changes, offsets = _offsets(exchange_date(int(ns.min())).year, exchange_date(int(ns.max())).year)
-    local = ns + offsets[np.searchsorted(changes, ns, side="right")]
-    return np.asarray(local // (86_400 * _SECOND_NS), dtype=np.int64)
+    local: IntArray = ns + offsets[np.searchsorted(changes, ns, side="right")]
+    return local
 
 
 def session_arrays(first: date, last: date) -> "tuple[IntArray, IntArray, IntArray]":

@@ -2,6 +2,7 @@
 
 import csv
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import exchange_calendars
 import numpy as np
@@ -14,6 +15,7 @@ from quant_trading.refdata.sessions import (
     LAST_SESSION_DAY,
     SessionRangeError,
     at,
+    exchange_clock_ns,
     exchange_date,
     exchange_days,
     last_completed_session,
@@ -143,3 +145,11 @@ def test_exchange_dates_as_arrays_equal_those_one_by_one():
     expected = [exchange_date(moment).toordinal() - epoch for moment in moments]
     assert exchange_days(np.array(moments)).tolist() == expected
     assert exchange_days(np.empty(0, dtype=np.int64)).tolist() == []
+
+
+def test_the_exchange_clock_is_that_of_the_zone_tables() -> None:
+    hours = np.arange(0, 400 * 24, 7, dtype=np.int64)  # 400 days, two changes of the clock
+    ns = at(date(2024, 12, 31), "12:00") + hours * 3_600_000_000_000
+    for moment, shown in zip(ns.tolist(), exchange_clock_ns(ns).tolist(), strict=True):
+        local = datetime.fromtimestamp(moment // 10**9, UTC).astimezone(ZoneInfo("America/New_York"))
+        assert datetime.fromtimestamp(shown // 10**9, UTC).replace(tzinfo=None) == local.replace(tzinfo=None)
