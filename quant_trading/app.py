@@ -133,6 +133,7 @@ def _overrides(options: Namespace) -> dict[str, object]:
 
 
 def _backtest(options: Namespace, settings: Settings, client_id: int, clock: SystemClock, tell: Say) -> int:
+    from quant_trading.backtesting.causality import refuse_leaks
     from quant_trading.backtesting.engine import Accounting, BacktestSettings, FillConvention, run_backtest
     from quant_trading.data.store import save_bars
 
@@ -143,6 +144,7 @@ def _backtest(options: Namespace, settings: Settings, client_id: int, clock: Sys
     if options.save_bars:
         saved = save_bars(Path(options.save_bars), panel)
         tell(f"Bars saved: {len(saved)} files in {options.save_bars}")
+    tell(f"Causality: {refuse_leaks(strategy, panel, settings.limits).text}")
     result = run_backtest(
         panel,
         strategy,

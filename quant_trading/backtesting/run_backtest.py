@@ -97,6 +97,22 @@ class _Run:
         self.chosen = self._masked()
 
     @property
+    def said(self) -> str | None:
+        """Return what was done about jumps that nothing explains; None when there are none."""
+        from quant_trading.data.findings import JUMP_KINDS
+
+        jumps = [f"{f.symbol} {f.first}" for f in self.findings if f.kind in JUMP_KINDS]
+        if not jumps:
+            return None
+        shown = ", ".join(jumps[:5]) + (f" and {len(jumps) - 5} more" if len(jumps) > 5 else "")
+        if self.chosen is self.strategy:
+            return f"traded as if nothing had happened (--trade-jumps): {shown}"
+        return (
+            f"no opinion for the {self.strategy.warmup} bars from each on, so that none rests on prices from both "
+            f"sides: {shown}; pass splits and dividends with --actions, or --trade-jumps"
+        )
+
+    @property
     def panel(self) -> "BarPanel":
         return self.inputs.panel
 
@@ -120,7 +136,9 @@ class _Run:
     def _check(self) -> "list[Finding]":
         from quant_trading.data.checker import check_panel
 
-        return check_panel(self.panel, self.actions)
+        # Bars before the strategy's warm-up touch nothing of the run.
+        begin = max(self.first_bar - self.strategy.warmup, 0)
+        return check_panel(self.panel.rows(begin, len(self.panel)), self.actions)
 
     def _masked(self) -> "Strategy":
         """Return the strategy, without an opinion on what spans a jump that nothing explains."""
@@ -252,6 +270,7 @@ def _indicators(run: _Run) -> "dict[str, FloatArray]":
 def _report_data(run: _Run, record: "Record", verdict: "Verdict | None", sweep: "Sweep | None") -> "ReportData":
     from quant_trading.backtesting.report_data import Background, report_data
     from quant_trading.backtesting.significance import bootstrap
+    from quant_trading.data.findings import grouped
     from quant_trading.reporting.model import Causality
     from quant_trading.settings.system_clock import SystemClock
 
@@ -264,12 +283,13 @@ def _report_data(run: _Run, record: "Record", verdict: "Verdict | None", sweep: 
         command=run.command,
         benchmark=_benchmark(run),
         sources=run.inputs.sources,
-        findings=run.findings,
+        findings=grouped(run.findings),
         causality=Causality(None, record.causality[1]) if verdict is None else Causality(verdict.passed, verdict.text),
         bootstrap=bootstrap(returns, seed=run.options.seed + 1) if needs_page and len(returns) >= 20 else None,
         sweep=sweep,
     )
-    return report_data(result, background)
+    report = report_data(result, background)
+    return report if run.said is None else replace(report, conventions=(*report.conventions, ("Jumps", run.said)))
 
 
 def _benchmark(run: _Run) -> "tuple[str, FloatArray] | None":

@@ -28,6 +28,11 @@ _KINDS = {
     "max_drawdown": "percent", "calmar": "ratio", "final_equity": "money", "orders": "count", "total_cost": "money",
 }  # fmt: skip
 _SHOWN = ("sharpe", "total_return", "max_drawdown", "orders", "total_cost")
+_NAMES = {
+    "total_return": "Total return", "cagr": "CAGR", "annual_volatility": "Volatility", "sharpe": "Sharpe",
+    "sortino": "Sortino", "max_drawdown": "Max drawdown", "calmar": "Calmar", "final_equity": "Final equity",
+    "orders": "Orders", "total_cost": "Costs",
+}  # fmt: skip
 Say = Callable[[str], None]
 
 
@@ -88,7 +93,7 @@ def _progress(what: str) -> Callable[[int, int], None] | None:
 
 def _table(found: SweepResult, objective: str) -> Table:
     shown = tuple(dict.fromkeys((objective, *_SHOWN)))
-    columns = [Column(name, "text") for name in found.names] + [Column(name, _KINDS[name]) for name in shown]
+    columns = [Column(name, "text") for name in found.names] + [Column(_NAMES[name], _KINDS[name]) for name in shown]
     rows: list[tuple[Value, ...]] = [
         (*(str(row[name]) for name in found.names), *(float(row[name]) for name in shown))
         for row in found.top(_TOP, objective)
@@ -97,7 +102,7 @@ def _table(found: SweepResult, objective: str) -> Table:
 
 
 def _sweep_lines(found: SweepResult, objective: str) -> list[str]:
-    title = f"SWEEP: {found.strategy}, {found.trials:,} runs, best by {objective}"
+    title = f"SWEEP: {found.strategy}, {found.trials:,} runs, best by {_NAMES[objective]}"
     left_out = f"{found.left_out:,} combinations were refused or need more bars; they were not tried"
     return [
         title,
@@ -112,19 +117,19 @@ def _luck(found: SweepResult) -> str:
     """Return what the best Sharpe ratio is worth after so many trials."""
     probability = found.deflated_sharpe
     if math.isnan(probability):
-        return f"deflated Sharpe: not defined with {found.trials} trials"
-    return f"deflated Sharpe {probability:.3f}: the chance that the best is more than the luck of so many trials"
+        return f"Deflated Sharpe: not defined with {found.trials} trials"
+    return f"Deflated Sharpe {probability:.3f}: the chance that the best is more than the luck of so many trials"
 
 
 def _for_report(found: SweepResult, objective: str, note: str) -> Sweep:
     top = _table(found, objective)
     varied = [name for i, name in enumerate(found.names) if len({row[i] for row in found.values}) > 1]
     if len(varied) < 2:
-        return Sweep(objective, _KINDS[objective], found.trials, top, note=note)
+        return Sweep(_NAMES[objective], _KINDS[objective], found.trials, top, note=note)
     y_name, x_name = varied[:2]
     map_ = found.heatmap(x_name, y_name, objective)
     x, y = _texts(map_.x), _texts(map_.y)
-    return Sweep(objective, _KINDS[objective], found.trials, top, x_name, x, y_name, y, map_.values, note)
+    return Sweep(_NAMES[objective], _KINDS[objective], found.trials, top, x_name, x, y_name, y, map_.values, note)
 
 
 def _texts(values: Sequence[object]) -> tuple[str, ...]:
@@ -154,7 +159,7 @@ def _lengths(text: str) -> tuple[int, int]:
 
 
 def _forward_lines(walked: WalkForward, purge: int) -> list[str]:
-    title = f"WALK-FORWARD: {len(walked.folds)} folds, chosen by {walked.figure}, {purge} bars purged before each test"
+    title = f"WALK-FORWARD: {len(walked.folds)} folds, best by {_NAMES[walked.figure]}, {purge} bars purged"
     names = tuple(walked.folds[0].parameters)
     columns = [*(Column(name, "text") for name in names), Column("in training", _KINDS[walked.figure]),
                Column("on unseen bars", _KINDS[walked.figure]), Column("return", "return")]  # fmt: skip

@@ -1,7 +1,7 @@
 """What the data checker finds, and what a run does about jumps that nothing explains."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Literal
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from quant_trading.domain.bars import BarPanel
 from quant_trading.refdata.sessions import EXCHANGE_ZONE
 
-__all__ = ["JUMP_KINDS", "Finding", "Kind", "Severity", "mask_jumps", "quarantine"]
+__all__ = ["JUMP_KINDS", "Finding", "Kind", "Severity", "grouped", "mask_jumps", "quarantine"]
 
 Severity = Literal["error", "warning", "info"]
 Kind = Literal[
@@ -60,6 +60,33 @@ class Finding:
 
 def _day(ns: int) -> date:
     return datetime.fromtimestamp(ns // 1_000_000_000, UTC).astimezone(EXCHANGE_ZONE).date()
+
+
+def grouped(findings: Iterable[Finding], most: int = 3) -> list[Finding]:
+    """Return the findings for people: errors first, and of one kind and symbol at most `most`, else one for all.
+
+    The one that stands for several spans them, adds up their counts and says how many there are.
+    """
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        alike.setdefault((finding.kind, finding.symbol), []).append(finding)
+    shown: list[Finding] = []
+    for group in alike.values():
+        if len(group) <= most:
+            shown += group
+            continue
+        first = group[0]
+        shown.append(
+            replace(
+                first,
+                first_ns=min(finding.first_ns for finding in group),
+                last_ns=max(finding.last_ns for finding in group),
+                count=sum(finding.count for finding in group),
+                message=f"{len(group)} times; the first: {first.message}",
+            )
+        )
+    order = {"error": 0, "warning": 1, "info": 2}
+    return sorted(shown, key=lambda finding: (order[finding.severity], finding.kind not in JUMP_KINDS))
 
 
 def mask_jumps(panel: BarPanel, findings: Iterable[Finding]) -> set[tuple[str, int]]:

@@ -210,5 +210,5 @@ def _findings(findings: Iterable[Finding]) -> list[str]:
 def _conventions(report: ReportData) -> list[str]:
     lines = [line for topic, sentence in report.conventions for line in _hang(topic, sentence)]
     if report.causality is not None:
-        lines += _hang("causality", report.causality.text)
+        lines += _hang("Causality", report.causality.text)
     return [*_title("How this was computed"), *lines] if lines else []

@@ -243,8 +243,8 @@ def test_a_sweep_shows_the_best_and_what_it_is_worth(capsys: pytest.CaptureFixtu
     words = ("--sweep", "fast=4:8", "--sweep", "slow=10:14:2", "--walk-forward", "5:3", "--report", "sweep.html")
     assert run(*words) == 0
     shown = capsys.readouterr().out
-    assert "SWEEP: MACD, 15 runs, best by sharpe" in shown  # 5 x 3 combinations
-    assert "deflated Sharpe" in shown
+    assert "SWEEP: MACD, 15 runs, best by Sharpe" in shown  # 5 x 3 combinations
+    assert "Deflated Sharpe" in shown
     assert "WALK-FORWARD: " in shown
     page = Path("sweep.html").read_text(encoding="utf-8")
     assert "Parameter sweep" in page
