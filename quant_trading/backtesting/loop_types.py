@@ -57,11 +57,12 @@ SALES_WIDTH = 4
 
 # Columns of `state`, named as on the page; field K of symbol j is state[K * n_symbols + j]. WHY is the reason of the
 # goal, FILLED the shares filled on bar FILLED_AT, TOUCHED the last bar on which the position was opened, turned or
-# added to; DIVIDENDS and BORROW sum up what was received and paid.
+# added to; DIVIDENDS and BORROW sum up what was received and paid; VISITED is the open or close at which the goal was
+# filled as one that only reduces.
 (
     QUANTITY, MARK, GOAL, WHY, ENTRY, HELD_FROM, BEST, BLOCKED, LAST_TARGET, FILLED, FILLED_AT, TOUCHED, DIVIDENDS,
-    BORROW, STATE_WIDTH,
-) = range(15)  # fmt: skip
+    BORROW, VISITED, STATE_WIDTH,
+) = range(16)  # fmt: skip
 
 # Cells of `book`. Those before CASH start anew on every bar.
 (

@@ -51,6 +51,7 @@ from quant_trading.backtesting.loop_types import (
     TOUCHED,
     TRADED_NOW,
     TWO_ORDERS,
+    VISITED,
     WAITING,
     WHY,
 )  # fmt: skip
@@ -74,6 +75,7 @@ def fill_goals(
     """Fill what waits, at the open or the close; with a margin rule what only reduces comes first."""
     row = t * n
     stages = 1 if rules[MARGIN] == NO_MARGIN else 2
+    moment = 2.0 * t + at_close + 1.0
     book[WAITING] = 0.0
     for stage in range(stages):
         for j in range(n):
@@ -81,12 +83,14 @@ def fill_goals(
             if goal != goal:
                 continue
             base = prices[row + j]
-            if stages == 2:
+            if stages == 2 and stage == 0:
                 held = state[QUANTITY * n + j]
                 wish = wished_shares(n, j, goal, base, rules, state, book[CASH])
-                if (abs(wish) < abs(held) and wish * held >= 0.0) != (stage == 0):
-                    book[WAITING] = 1.0
+                if not (abs(wish) < abs(held) and wish * held >= 0.0):
                     continue
+                state[VISITED * n + j] = moment
+            elif stages == 2 and state[VISITED * n + j] == moment:
+                continue
             shares = volume[row + j] if rules[MAX_VOLUME] > 0.0 else 0.0
             fill_goal(t, n, j, base, shares, at_close, rules, state, book, log)
 
