@@ -12,8 +12,10 @@ from itertools import accumulate
 import numpy as np
 
 from quant_trading.tws_sim.aggregate import typical_price
+from quant_trading.tws_sim.course import bridges
 from quant_trading.tws_sim.days import PIECE
 from quant_trading.tws_sim.noise import keys_at, mix, name_key, normals
+from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 from quant_trading.tws_sim.universe import Listing
 
@@ -30,6 +32,10 @@ _PULL, _PULL_LEVERAGED = 0.35 / _SESSIONS_PER_YEAR, 0.85 / _SESSIONS_PER_YEAR
 _REPORT_EVERY, _REPORT_JUMP = 63, 3.5
 _STREAM_MARKET, _STREAM_SECTOR = 1, 2
 STREAM_OWN = 3
+# A day reaches beyond the knots of its course, by this much of its deviation: mean 0.11, as a walk does.
+_BEYOND, _BEYOND_SPREAD = 0.05, 0.08
+# A course takes a quarter of a kilobyte a day, so long stretches are made in parts, and few of them kept.
+_COURSE_DAYS, _KEPT_COURSES = 512, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,13 @@ class Factors:
         level_index: number of the day on which prices are about those of the table of listings.
         level: float64[T], the volatility all share.
         market: the moves of the whole market.
+        knot_clock: float64[KNOTS + 1], the share of a session's variance behind each knot of its course.
     """
 
     def __init__(self, seed: int, stamps: IntArray, is_half_day: np.ndarray[tuple[int], np.dtype[np.bool_]],
-                 level_index: int) -> None:  # fmt: skip
+                 level_index: int, knot_clock: FloatArray) -> None:  # fmt: skip
         self.seed = seed
+        self.knot_clock = knot_clock
         self.stamps = stamps
         self.is_half_day = is_half_day
         self.level_index = level_index
@@ -65,9 +73,25 @@ class Factors:
         by_day, by_night = shocks(mix(seed, _STREAM_MARKET, 1), 0, len(stamps))
         self.market = _Moves(_MARKET_DAY * self.level * by_day, _MARKET_NIGHT * self.level * by_night)
         self.sector = cache(self._sector)
+        self._courses: Recent[tuple[int, int, int], FloatArray] = Recent(_KEPT_COURSES)
 
     def __len__(self) -> int:
         return len(self.stamps)
+
+    def market_course(self, first: int, last: int) -> FloatArray:
+        """Return how the market wanders on its way through the days: bridges, float64[days, KNOTS + 1]."""
+        return self._course(mix(self.seed, _STREAM_MARKET, 2), first, last)
+
+    def sector_course(self, name: str, first: int, last: int) -> FloatArray:
+        """Return the same of a sector."""
+        return self._course(mix(self.seed, _STREAM_SECTOR, 2, name_key(name)), first, last)
+
+    def _course(self, key: int, first: int, last: int) -> FloatArray:
+        found = self._courses.find((key, first, last))
+        if found is None:
+            found = bridges(keys_at(key, np.arange(first, last, dtype=np.int64)), 0, self.knot_clock)
+            self._courses.keep((key, first, last), found)
+        return found
 
     def _sector(self, name: str) -> _Moves:
         """Return the moves of a sector beside the market's."""
@@ -79,12 +103,16 @@ class DayPath:
     """The daily bars of one name, as they would be without a split.
 
     `make` gives any whole pieces of them; whatever is asked first, a day is the same.
+
+    Attributes:
+        scale: ticks per unit of currency.
     """
 
     def __init__(self, factors: Factors, listing: Listing, key: int) -> None:
         """Take the factors and the stream of random numbers of the name."""
         self._factors = factors
         self._listing = listing
+        self.scale = listing.scale
         self._key = key
         own = f"{listing.twin or listing.symbol}.USD"
         self._moves_key = mix(factors.seed, name_key(own))
@@ -111,10 +139,10 @@ class DayPath:
         open_ = grid(previous * np.exp(night))
         day = day[1:]
         keys = keys_at(mix(self._key, STREAM_OWN, 1), day)
-        reach = np.abs(normals(keys, 1, 2)) * (0.6 * spread_of_day)[:, None]
-        high, low = np.maximum(open_, close), np.minimum(open_, close)
-        high = np.maximum(grid(high * (1 + reach[:, 0])), high)
-        low = np.minimum(grid(low * (1 - reach[:, 1])), low)
+        reach = (_BEYOND + _BEYOND_SPREAD * np.abs(normals(keys, 1, 2))) * spread_of_day[:, None]
+        highest, lowest = self._extremes(first, open_, close)
+        high = np.maximum(grid(highest + open_ * reach[:, 0]), np.maximum(open_, close))
+        low = np.minimum(grid(lowest - open_ * reach[:, 1]), np.minimum(open_, close))
 
         noise = normals(keys, 2, 1)[:, 0]
         surprise = np.abs(moves) / np.maximum(spread_of_day, 1e-9)
@@ -124,6 +152,39 @@ class DayPath:
         count = np.maximum(1, volume // listing.trade_size).astype(np.int64)
         wap = typical_price(open_, high, low, close)
         return TapeBars(factors.stamps[first:last], open_, high, low, close, volume, wap, count)
+
+    def course(self, first: int, last: int, open_: FloatArray, close: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the course from open to close of the days first <= day < last, and its deviation.
+
+        Names of one sector wander together, as their closes do.
+
+        Returns:
+            The price at the knots, float64[last - first, KNOTS + 1], and the deviation of a session, float64[last -
+            first], both in units of `open_` and `close`.
+        """
+        listing, factors, span = self._listing, self._factors, slice(first, last)
+        root = factors.root_level[span]
+        shares = (listing.beta * _MARKET_DAY * factors.level[span], listing.sector_beta * _SECTOR_DAY * root,
+                  _OWN_DAY * self._own_vol * root)  # fmt: skip
+        keys = keys_at(mix(self._moves_key, STREAM_OWN, 3), np.arange(first, last, dtype=np.int64))
+        wandering = bridges(keys, 0, factors.knot_clock) * (shares[2] * open_)[:, None]
+        if listing.beta:
+            wandering += factors.market_course(first, last) * (shares[0] * open_)[:, None]
+        if listing.sector_beta:
+            wandering += factors.sector_course(listing.sector, first, last) * (shares[1] * open_)[:, None]
+        wandering += open_[:, None]
+        wandering += (close - open_)[:, None] * factors.knot_clock
+        return wandering, open_ * np.sqrt(shares[0] ** 2 + shares[1] ** 2 + shares[2] ** 2)
+
+    def _extremes(self, first: int, open_: FloatArray, close: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the highest and the lowest knot of each day from `first` on."""
+        highest, lowest = np.empty_like(open_), np.empty_like(open_)
+        for begin in range(0, len(open_), _COURSE_DAYS):
+            part = slice(begin, min(begin + _COURSE_DAYS, len(open_)))
+            knots, _ = self.course(first + part.start, first + part.stop, open_[part], close[part])
+            knots.max(axis=1, out=highest[part])
+            knots.min(axis=1, out=lowest[part])
+        return highest, lowest
 
     def _walk(self, first: int, moves: FloatArray) -> FloatArray:
         """Return the walk from the day before `first` on: x with x[t] = (1 - pull) x[t - 1] + moves[t]."""

@@ -54,7 +54,10 @@ class SeriesMaker(Protocol):
         """Return the series of `days` whose sessions are `spans`: opens, closes, starts of the days."""
 
     def minutes(self, key_name: str, days: TapeBars, opens: IntArray, closes: IntArray, listing: Listing) -> TapeBars:
-        """Return the minutes of sessions given by their bars, opens and closes."""
+        """Return the minutes of spans beside its sessions, given by their bars, opens and closes."""
+
+    def session_minutes(self, listing: Listing, days: TapeBars, first: int, last: int) -> TapeBars:
+        """Return the minutes of the sessions first <= day < last, whose bars are `days`."""
 
 
 def _pair(symbol: str, currency: str, con_id: int, price: float, own_vol: float) -> tuple[Contract, Listing]:
@@ -262,7 +265,7 @@ class SeededDirectory(Directory):
         def load_blocks(begin: int, end: int, use_rth: bool) -> TapeBars:
             span = slice(begin, end)
             index_days = rows(whole, slice(first + begin, first + end))
-            minutes = maker.minutes(index.symbol, index_days, bells[0][span], bells[1][span], _INDICES[index])
+            minutes = maker.session_minutes(_INDICES[index], index_days, first + begin, first + end)
             day = np.searchsorted(bells[0][span], minutes.start_ns, side="right") - 1
             parts = [
                 maker.minutes(f"{name} night", rows(night, span), opens[span], bells[0][span], listing),

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import typical_price
+from quant_trading.tws_sim.course import Course
 from quant_trading.tws_sim.noise import KeyArray, bits_at, normals_of, uniforms_of
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
@@ -29,6 +30,7 @@ def refine(
     before: FloatArray,
     force_first: BoolArray,
     scale: int,
+    course: Course | None = None,
 ) -> TapeBars:
     """Return P x n bars; each n aggregate to their parent exactly (prices, volume, count).
 
@@ -41,6 +43,7 @@ def refine(
         before: float64[P], the close before the parent.
         force_first: bool[P], the first part has a trade (an opening auction).
         scale: ticks per unit of currency.
+        course: what the price does on the way, when that was drawn together with the parents.
     """
     # One draw for all uses: this runs for every minute somebody looks at.
     bits = bits_at(keys, 0, 6 * n + 2)
@@ -52,7 +55,12 @@ def refine(
     open_, high, low, close, earlier = np.rint(prices * scale).astype(np.int64)
     volume, count = parents.volume.astype(np.int64), parents.count
     active, traded_so_far = _active_parts(chance[:, :n], weights, volume, count, force_first)
-    path, sigma = _path(open_, high, low, close, walk, chance[:, 2 * n :], traded_so_far[:, -1])
+    if course is None:
+        path, deviation = _path(open_, high, low, close, walk, chance[:, 2 * n :], traded_so_far[:, -1])
+        sigma = deviation[:, None]
+    else:
+        wandering = _folded(course.prices(walk), low, high)
+        path, sigma = _seen(wandering, active, traded_so_far, open_, close), course.step_deviation()
 
     row = np.arange(len(parents))[:, None] * (n + 1)
     closes = path.take(row + traded_so_far)
@@ -61,32 +69,50 @@ def refine(
     # The next trade is rarely at the very price of the one before.
     jitter = (3.0 * chance[:, n : 2 * n]).astype(np.int64) - 1
     opens = np.minimum(np.maximum(opens + np.where(traded_so_far > 1, jitter, 0), low), high)
-    wick = 0.5 * sigma[:, None]
-    highs = np.minimum(np.maximum(opens, closes) + (wick * np.abs(wicks_up)).astype(np.int64), high)
-    lows = np.maximum(np.minimum(opens, closes) - (wick * np.abs(wicks_down)).astype(np.int64), low)
-    # Whatever the walk did, one part must reach each extreme: the one that came nearest does.
-    each = np.arange(len(parents))
-    highs[each, np.where(active, highs, np.iinfo(np.int64).min).argmax(axis=1)] = high[:, 0]
-    lows[each, np.where(active, lows, np.iinfo(np.int64).max).argmin(axis=1)] = low[:, 0]
+    wicks = 0.5 * sigma * np.abs(wicks_up), 0.5 * sigma * np.abs(wicks_down)
+    highs, lows = _reached(opens, closes, low, high, wicks, active)
     need = np.where(active, prints_needed(opens, highs, lows, closes), 0)
     scarce = need.sum(axis=1) > count
     # A bar of few trades cannot have parts with four prices each: its trades are dealt out one by one.
     dealt = np.flatnonzero(scarce & (prints_needed(open_, high[:, 0], low[:, 0], close) <= count) & (volume > 0))
     if len(dealt):
         parts = (opens, highs, lows, closes, need)
-        _deal(parts, active, path, (open_, high[:, 0], low[:, 0], close), count, chance, dealt)
+        _deal(parts, active, path, (open_, high[:, 0], low[:, 0], close), count, dealt)
         closes[dealt] = path.take(row[dealt] + traded_so_far[dealt])
         scarce[dealt] = False
 
     nothing_yet = np.where(volume > 0, earlier, close)[:, None]
     idle_price = np.where(traded_so_far > 0, closes, nothing_yet)
     po, ph, pl, pc = (np.where(active, ticks, idle_price).ravel() / scale for ticks in (opens, highs, lows, closes))
-    movement = np.abs(closes - opens) / np.maximum(sigma[:, None], 1.0)
+    movement = np.abs(closes - opens) / np.maximum(sigma, 1.0)
     least = np.where(scarce[:, None], active, need)
     counts, volumes = _split(weights * np.exp(0.5 * unrest) * (1.0 + movement), active, least, count, volume)
     start = parents.start_ns[:, None] + np.arange(n, dtype=np.int64) * (step_seconds * _SECOND_NS)
     wap = typical_price(po, ph, pl, pc)
     return TapeBars(start.ravel(), po, ph, pl, pc, volumes.ravel().astype(np.float64), wap, counts.ravel())
+
+
+def _reached(
+    opens: IntArray,
+    closes: IntArray,
+    low: IntArray,
+    high: IntArray,
+    wicks: tuple[FloatArray, FloatArray],
+    active: BoolArray,
+) -> tuple[IntArray, IntArray]:
+    """Return highs and lows of the parts, int64[P, n] each: `wicks` (up, down) beyond their bodies.
+
+    Args:
+        low, high: int64[P, 1], of the parents.
+    """
+    up, down = wicks
+    highs = np.minimum(np.maximum(opens, closes) + up.astype(np.int64), high)
+    lows = np.maximum(np.minimum(opens, closes) - down.astype(np.int64), low)
+    # Whatever the walk did, one part must reach each extreme: the one that came nearest does.
+    each = np.arange(len(opens))
+    highs[each, np.where(active, highs, np.iinfo(np.int64).min).argmax(axis=1)] = high[:, 0]
+    lows[each, np.where(active, lows, np.iinfo(np.int64).max).argmin(axis=1)] = low[:, 0]
+    return highs, lows
 
 
 def prints_needed(open_: IntArray, high: IntArray, low: IntArray, close: IntArray) -> IntArray:
@@ -101,7 +127,6 @@ def _deal(
     path: IntArray,
     prices: tuple[IntArray, IntArray, IntArray, IntArray],
     count: IntArray,
-    chance: FloatArray,
     dealt: IntArray,
 ) -> None:
     """Give the active parts of the rows `dealt` the trades of their parent in order; as many as it has.
@@ -120,12 +145,8 @@ def _deal(
     place = np.arange(len(row)) - first[row]
     ordinal = place * working[row] // trades[row]
     price = path[dealt[row], ordinal + 1]
-    inner = trades - 2
-    lead = chance[dealt, 2 * n : 2 * n + 2]
-    top = 1 + (lead[:, 0] * np.maximum(inner, 1)).astype(np.int64)
-    step = 1 + (lead[:, 1] * np.maximum(inner - 1, 1)).astype(np.int64)
-    bottom = 1 + (top - 1 + np.where(inner > 1, step, 0)) % np.maximum(inner, 1)
     has_top, has_bottom = high > np.maximum(open_, close), low < np.minimum(open_, close)
+    top, bottom = _extreme_trades(price, row, place, trades, has_top)
     price[(first + top)[has_top]] = high[has_top]
     price[(first + bottom)[has_bottom]] = low[has_bottom]
     price[first] = open_
@@ -145,6 +166,22 @@ def _deal(
     for target, values in zip(parts, found, strict=True):
         target[at] = values
     path[dealt[row[begins]], ordinal[begins] + 1] = price[ends - 1]
+
+
+def _extreme_trades(
+    price: IntArray, row: IntArray, place: IntArray, trades: IntArray, has_top: BoolArray
+) -> tuple[IntArray, IntArray]:
+    """Return which trade of each row comes nearest to its high, and which other one to its low, int64[len(trades)].
+
+    The first and the last are none of them: those prices are given. Trades that leap from elsewhere would leap back.
+    """
+    inner = (place > 0) & (place < trades[row] - 1)
+    table = np.full((len(trades), int(trades.max())), np.iinfo(np.int64).min)
+    table[row[inner], place[inner]] = price[inner]
+    top = table.argmax(axis=1)
+    table[table == np.iinfo(np.int64).min] = np.iinfo(np.int64).max
+    table[has_top, top[has_top]] = np.iinfo(np.int64).max
+    return top, table.argmin(axis=1)
 
 
 def _active_parts(
@@ -206,13 +243,34 @@ def _path(
     raw = value + (values.take(end) - value) * fraction
     raw += sigma[:, None] * (walk - drift - (knots.take(end) - drift) * fraction)
 
-    width = span[:, None]
-    folded = np.mod(raw - low[:, None], np.maximum(2.0 * width, 1.0))
-    folded = np.where(folded > width, 2.0 * width - folded, folded)
-    path = low[:, None] + np.maximum(np.rint(folded), 0.0).astype(np.int64)
+    path = _folded(raw, low, high)
     path[:, 0] = open_
     path[np.arange(size), m] = close
     return path, sigma
+
+
+def _folded(raw: FloatArray, low: IntArray, high: IntArray) -> IntArray:
+    """Return prices on whole ticks, those beyond low or high turned back at it."""
+    width = (high - low).astype(np.float64)[:, None]
+    folded = np.mod(raw - low[:, None], np.maximum(2.0 * width, 1.0))
+    folded = np.where(folded > width, 2.0 * width - folded, folded)
+    return low[:, None] + np.maximum(np.rint(folded), 0.0).astype(np.int64)
+
+
+def _seen(
+    wandering: IntArray, active: BoolArray, traded_so_far: IntArray, open_: IntArray, close: IntArray
+) -> IntArray:
+    """Return the prices somebody traded at on the course, int64[P, n + 1]; row p has one for each active part.
+
+    Args:
+        wandering: int64[P, n + 1], the course at the begin of the first part and at the end of each.
+    """
+    path = np.zeros_like(wandering)
+    row, part = np.nonzero(active)
+    path[row, traded_so_far[row, part]] = wandering[row, part + 1]
+    path[:, 0] = open_
+    path[np.arange(len(path)), traded_so_far[:, -1]] = close
+    return path
 
 
 def _split(

@@ -10,11 +10,13 @@ from datetime import date, timedelta
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from quant_trading.refdata.sessions import LAST_SESSION_DAY
 from quant_trading.tws_sim.actions import Actions
 from quant_trading.tws_sim.aggregate import concat, rows, typical_price
 from quant_trading.tws_sim.company_events import corporate_actions, splits_of
+from quant_trading.tws_sim.course import KNOTS, Course, restless_clock, round_the_clock
 from quant_trading.tws_sim.day_path import DayPath, Factors, on_grid
 from quant_trading.tws_sim.days import Days, MadeDays
 from quant_trading.tws_sim.halts import Halt
@@ -74,7 +76,14 @@ class SeededMarket:
         self._half_day = np.array([session.is_half_day for session in sessions])
         level_index = int(np.searchsorted(dates, np.datetime64(_LEVEL_DAY)))
         self._midnight_ns = self.open_ns - 34_200 * SECOND_NS
-        self._factors = cache(lambda: Factors(seed, self.stamps, self._half_day, level_index))
+        # No calendar mixes sessions that last a day with shorter ones.
+        self._clock = (
+            restless_clock
+            if np.median(self.close_ns - self.open_ns) < _LONG_SESSION_MINUTES * 60 * SECOND_NS
+            else round_the_clock
+        )
+        knot_clock = self._clock(KNOTS)
+        self._factors = cache(lambda: Factors(seed, self.stamps, self._half_day, level_index, knot_clock))
 
     def series(self, contract: Contract) -> tuple[Series, ...]:
         """Return the one series of a listed contract."""
@@ -84,8 +93,8 @@ class SeededMarket:
         days = MadeDays(self.stamps, lambda first, last: _as_traded(path.make(first, last), splits, self.stamps))
 
         def load_blocks(first: int, last: int, use_rth: bool) -> TapeBars:
-            span, parents = slice(first, last), days.rows(first, last)
-            regular = self._minutes(key, parents, self.open_ns[span], self.close_ns[span], _SCALE)
+            parents = days.rows(first, last)
+            regular = self._session_minutes(key, path, parents, first, last)
             if use_rth:
                 return regular
             pre, post = self._extended_bars(listing, days, first, last)
@@ -141,9 +150,7 @@ class SeededMarket:
         key = mix(self._seed, name_key(key_name))
 
         def made_here(first: int, last: int, use_rth: bool) -> TapeBars:
-            return self.minutes(
-                key_name, rows(days, slice(first, last)), opens[first:last], closes[first:last], listing
-            )
+            return self.session_minutes(listing, rows(days, slice(first, last)), first, last)
 
         return Series(
             key=key,
@@ -164,8 +171,13 @@ class SeededMarket:
         )
 
     def minutes(self, key_name: str, days: TapeBars, opens: IntArray, closes: IntArray, listing: Listing) -> TapeBars:
-        """Return the minutes of sessions given by their bars, opens and closes."""
+        """Return the minutes of spans beside this market's sessions, given by their bars, opens and closes."""
         return self._minutes(mix(self._seed, name_key(key_name)), days, opens, closes, listing.scale)
+
+    def session_minutes(self, listing: Listing, days: TapeBars, first: int, last: int) -> TapeBars:
+        """Return the minutes of the sessions first <= day < last, whose bars are `days`."""
+        path = DayPath(self._factors(), listing, self._key(listing))
+        return self._session_minutes(mix(self._seed, name_key(listing.symbol)), path, days, first, last)
 
     def _key(self, listing: Listing) -> int:
         return mix(self._seed, name_key(f"{listing.symbol}.{listing.currency}"))
@@ -215,8 +227,21 @@ class SeededMarket:
         open_, high, low = (np.where(few & (count == 1), close, price) for price in (open_, high, low))
         return TapeBars(start_ns, open_, high, low, close, volume, typical_price(open_, high, low, close), count)
 
-    def _minutes(self, key: int, days: TapeBars, opens: IntArray, closes: IntArray, scale: int) -> TapeBars:
-        """Return the minutes of the regular sessions of `days`."""
+    def _session_minutes(self, key: int, path: DayPath, days: TapeBars, first: int, last: int) -> TapeBars:
+        """Return the minutes of the sessions first <= day < last, whose bars are `days`, along the course of each."""
+        scale = path.scale
+        knots, deviation = path.course(first, last, days.open * scale, days.close * scale)
+
+        def course(same: npt.NDArray[np.bool_], n: int) -> Course:
+            return Course(knots[same], deviation[same], self._clock(n))
+
+        return self._minutes(key, days, self.open_ns[first:last], self.close_ns[first:last], scale, course)
+
+    def _minutes(
+        self, key: int, days: TapeBars, opens: IntArray, closes: IntArray, scale: int,
+        course: Callable[[npt.NDArray[np.bool_], int], Course] | None = None,
+    ) -> TapeBars:  # fmt: skip
+        """Return the minutes of the spans of `days`; `course` gives that of some of them, of so many minutes each."""
         minutes = (closes - opens) // (60 * SECOND_NS)
         parts = []
         for n in sorted(set(minutes.tolist())):
@@ -225,7 +250,8 @@ class SeededMarket:
             keys = keys_at(mix(key, _STREAMS["minutes"]), parents.start_ns // SECOND_NS)
             always = np.ones(len(parents), dtype=np.bool_)
             weights = _smile(n) if n < _LONG_SESSION_MINUTES else _round_the_clock(n)
-            parts.append(refine(parents, n, 60, keys, weights, parents.open, always, scale))
+            along = None if course is None else course(same, n)
+            parts.append(refine(parents, n, 60, keys, weights, parents.open, always, scale, along))
         return _in_time(parts)
 
     def _extended(self, key: int, part: str, parents: TapeBars) -> TapeBars:
