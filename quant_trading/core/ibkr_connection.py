@@ -169,6 +169,25 @@ class IBKRConnection(RawListener):
             raise
         self.on_connection_established()
 
+    async def open_async(self) -> None:
+        """Do as `open` from inside the loop this connection was given.
+
+        Raises:
+            ConnectionFailed, AccountRefused: as `open`.
+        """
+        if self.is_connected:
+            return
+        try:
+            await self._open()
+        except BaseException:
+            await self._drop()
+            raise
+        self.on_connection_established()
+
+    async def close_async(self) -> None:
+        """Do as `disconnect_from_tws` from inside the loop this connection was given."""
+        await self._drop()
+
     def wait(self, seconds: float) -> None:
         """Work off messages for `seconds`.
 
