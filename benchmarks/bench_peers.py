@@ -150,8 +150,11 @@ def measure(python: Path, module: str, workload: str, settings: Mapping[str, Any
 def line_of(peer: Peer, bench: Bench, ours: Run, references: dict[str, Run]) -> Line:
     """Return the line of one engine; its time counts only when it came to what we came to."""
     name = f"{peer.name}{_part(peer)}"
+    # A whole process on a part of the bars would say nothing about the workload.
+    cold_runs = 0 if peer.cut else bench.cold_runs
     try:
-        run = measure(python_of(peer.environment), peer.module, peer.workload, settings_of(peer, True), bench)
+        run = measure(python_of(peer.environment), peer.module, peer.workload, settings_of(peer, True),
+                      replace(bench, cold_runs=cold_runs))  # fmt: skip
     except NotRun as error:
         return Line(name, note=f"skipped: {error}")
     asked = settings_of(peer, False)

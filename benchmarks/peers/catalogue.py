@@ -34,7 +34,6 @@ class Peer:
         says: the convention in words.
         tolerance: of the equity, relative.
         cut: bars, symbols, or combinations ("first:last" of fast) of a smaller run; its time is scaled up.
-        needs_slow: left out by --quick.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Peer:
     says: str = ""
     tolerance: float = 1e-9
     cut: Mapping[str, int] = field(default_factory=dict)
-    needs_slow: bool = False
 
 
 # How many values of fast (from 5 on), slow (from 26 on) and signal_span (from 5 on) make so many combinations.
@@ -76,6 +74,10 @@ WORKLOADS = {
     "W6": Workload("figures of 5,040 daily returns, no benchmark", "W6", {}, "figures"),
 }  # fmt: skip
 
+# Parts of W2 for the engines that would take minutes; their rates hardly depend on the number of bars.
+_SMALL = {"W2a": {"symbols": 1, "bars": 20_000}, "W2b": {"bars": 20_000}}
+_LARGER = {"W2a": {"symbols": 2}, "W2b": {"bars": 80_000}}
+
 _LEFT = "fees as ours, last position left open"
 _ALLOCATED = {"accounting": "shares", "cost_bps": 0.0}
 _NO_COST = "shares, 0 bps: who pays the fees of a full account differs from engine to engine"
@@ -86,6 +88,8 @@ def _each(workloads: tuple[str, ...], cuts: Mapping[str, Mapping[str, int]], **g
 
 
 PEERS: tuple[Peer, ...] = (
+    *_each(_MACD, {}, name="desk, trades and equity alone", environment="", module="with_desk",
+           options={"figures": False}, says="no figures"),
     *_each(_MACD, {}, name="vectorbt rust", environment="vectorbt", module="with_vectorbt",
            options={"engine": "rust"}, says=_LEFT),
     *_each(_MACD, {}, name="vectorbt numba", environment="vectorbt", module="with_vectorbt",
@@ -93,20 +97,20 @@ PEERS: tuple[Peer, ...] = (
     *_each(_MACD, {}, name="raptorbt arrays, long only", environment="raptorbt", module="with_raptorbt",
            options={"path": "arrays"}, convention={"seed": "sma", "only": "long"},
            says="seed sma; long or flat, all cash in, fractions of shares"),
-    *_each(_MACD, {"W2a": {"symbols": 1}, "W2b": {"bars": 40_000}}, name="raptorbt class", environment="raptorbt",
+    *_each(_MACD, _SMALL, name="raptorbt class", environment="raptorbt",
            module="with_raptorbt", options={"path": "class"}, convention={"seed": "sma"},
            says="seed sma, margin account, two orders a turn"),
-    *_each(_MACD, {"W2a": {"symbols": 2}, "W2b": {"bars": 80_000}}, name="vnpy_ctastrategy", environment="vnpy",
+    *_each(_MACD, _LARGER, name="vnpy_ctastrategy", environment="vnpy",
            module="with_vnpy", says=_LEFT),
-    *_each(_MACD, {"W2a": {"symbols": 1}, "W2b": {"bars": 40_000}}, name="backtesting.py",
+    *_each(_MACD, _LARGER, name="backtesting.py",
            environment="backtesting", module="with_backtesting", convention={"close_last": "open"},
            says="last position closed at the last open"),
-    *_each(_MACD, {"W2a": {"symbols": 1}, "W2b": {"bars": 20_000}}, name="pybroker", environment="pybroker",
+    *_each(_MACD, _SMALL, name="pybroker", environment="pybroker",
            module="with_pybroker", says=_LEFT),
-    *_each(_MACD, {"W2a": {"symbols": 1}, "W2b": {"bars": 20_000}}, name="nautilus_trader", environment="nautilus",
+    *_each(_MACD, _SMALL, name="nautilus_trader", environment="nautilus",
            module="with_nautilus", convention={"fill": "same_close"}, tolerance=1e-6,
            says="filled at the deciding close, each fee rounded to the cent (1e-6)"),
-    *_each(_MACD, {"W2a": {"symbols": 1}, "W2b": {"bars": 20_000}}, name="backtrader", environment="backtrader",
+    *_each(_MACD, _SMALL, name="backtrader", environment="backtrader",
            module="with_backtrader", convention={"seed": "sma"}, says="seed sma"),
     *_each(("W3", "W3L"), {}, name="numpy (yardstick)", environment="", module="with_pandas", options={"by": "numpy"},
            says="fixed weights, 5 bps"),

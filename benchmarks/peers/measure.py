@@ -31,6 +31,7 @@ __all__ = [
 FAST, SLOW, SIGNAL = 12, 26, 9
 FIRST_VALID = SLOW + SIGNAL - 1  # the first bar whose crossing counts
 MOST_RUNS = 200
+_RESIDUE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -119,17 +120,18 @@ def entries_of_fills(bar: Any, symbol: Any, quantity: Any, price: Any) -> Entrie
     Args:
         bar, symbol, quantity, price: [K], one per fill in the order they happened; quantity is signed.
     """
-    order = np.lexsort((np.arange(len(bar)), np.asarray(bar), np.asarray(symbol)))
-    bar, symbol, price = (np.asarray(column)[order] for column in (bar, symbol, price))
-    moved = np.asarray(quantity, dtype=np.float64)[order]
-    held = np.cumsum(moved)
-    # The sums run on from symbol to symbol: what the symbols before hold at their ends is taken off again.
-    first = np.flatnonzero(np.append(True, symbol[1:] != symbol[:-1])) if len(symbol) else np.zeros(0, dtype=int)
-    offset = np.repeat(held[first] - moved[first], np.diff(np.append(first, len(symbol))))
-    after = np.round(held - offset, 6)
-    before = np.round(after - moved, 6)
-    opened = (np.sign(after) != np.sign(before)) & (after != 0.0)
-    return Entries.of(bar[opened], symbol[opened], np.sign(after[opened]), price[opened])
+    held: dict[int, float] = {}
+    opened = []
+    columns = (np.asarray(column).tolist() for column in (bar, symbol, quantity, price))
+    for at, j, moved, paid in zip(*columns, strict=True):
+        before = held.get(j, 0.0)
+        after = before + moved
+        # Fractions of shares leave the rounding of their sum behind when all of them are sold.
+        after = 0.0 if abs(after) <= _RESIDUE * abs(moved) else after
+        held[j] = after
+        if after != 0.0 and (before == 0.0 or (before > 0.0) != (after > 0.0)):
+            opened.append((at, j, 1 if after > 0.0 else -1, paid))
+    return Entries.of(*zip(*opened, strict=True)) if opened else NO_ENTRIES
 
 
 def peak_mb() -> float:

@@ -113,17 +113,16 @@ def macd_cross(job: Job) -> tuple[Any, Any]:
         return one_by_one(job)
     panel, settings = panel_of(job, "5 mins"), settings_of(job)
     strategy = Macd(seed=job.settings.get("seed", "first"))
+    with_figures = job.settings.get("figures", True)
 
     def call() -> Any:
         result = run_backtest(panel, strategy, _LIMITS, settings, strategy_name="MACD")
-        return result, result.equity, result.trades, result.metrics
+        return result, result.equity, result.trades, result.metrics if with_figures else None
 
     def read(found: Any) -> Outcome:
-        result, equity, _, metrics = found
+        result, equity, _, _ = found
         fills = result.fills
-        entries = entries_of_fills(fills.bar, fills.symbol, fills.quantity, fills.price)
-        figures = {"max_drawdown": metrics.max_drawdown, "orders": float(metrics.orders)}
-        return Outcome(float(equity[-1]), entries, figures=figures)
+        return Outcome(float(equity[-1]), entries_of_fills(fills.bar, fills.symbol, fills.quantity, fills.price))
 
     return call, read
 

@@ -92,6 +92,12 @@ def test_a_turn_in_one_order_or_in_two_is_one_entry() -> None:
     assert entries_digest(one) == entries_digest(two)
 
 
+def test_fractions_of_shares_that_were_all_sold_leave_nothing_behind() -> None:
+    # 0.1 + 0.2 - 0.3 is 5.6e-17: not a position, so the next purchase opens one.
+    found = entries_of_fills([1, 2, 3, 4], [0, 0, 0, 0], [0.1, 0.2, -0.3, 0.1], [10.0, 10.0, 10.0, 10.0])
+    assert found.bar.tolist() == [1, 4]
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([-200.0, -100.0, 100.0, 200.0])), max_size=40))
 def test_entries_are_those_of_counting_by_hand(moves: list[tuple[int, float]]) -> None:
     held: dict[int, float] = {}
@@ -224,7 +230,7 @@ def test_engines_are_chosen_by_name_or_environment() -> None:
         "vectorbt rust", "vectorbt numba", "backtrader"
     }  # fmt: skip
     assert [peer.name for peer in peers_of("W1", ("nautilus",))] == ["nautilus_trader"]
-    assert len(peers_of("W1", ())) == 9
+    assert len(peers_of("W1", ())) == 10
 
 
 # --- the bars ----------------------------------------------------------------------------------
