@@ -24,6 +24,7 @@ from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
 from quant_trading.domain.errors import ConfigError
 from quant_trading.domain.limits import Limits
+from quant_trading.indicators.sides import signal_of
 from quant_trading.strategy.base import Strategy
 
 __all__ = ["FutureLeak", "Leak", "Verdict", "check_causality", "refuse_leaks"]
@@ -154,6 +155,8 @@ class _Test:
         self._budget = cells_budget if cells_budget is not None else max(int(_SHARE * cells), _FLOOR)
         self._cells = self._bars = 0
         self._is_crossing = False  # whether a column was seen to react to the past of another
+        self._is_of_sides = False  # whether the signal was seen to be that of the sides
+        self._evaluations = 0
         self._is_plain = _is_plain(strategy)
         self._has_sides = callable(getattr(strategy, "sides", None))
 
@@ -244,8 +247,10 @@ class _Test:
     def _target(self, piece: BarPanel, base: tuple[Any, ...], first: int) -> None:
         """Give the target function other signals from a cut on, drawn from those it knows."""
         signal: FloatArray = base[0]
-        values = np.unique(signal[-1:] if signal.size > 4096 else signal)
+        values = np.sort((signal[-1:] if signal.size > 4096 else signal).ravel())
         values = values[~np.isnan(values)]
+        if len(values):  # as np.unique does, whose first call loads masked arrays
+            values = values[np.append(values[1:] != values[:-1], True)]
         values = np.concatenate([values[:: max(1, len(values) // 16)], [0.0]])
         cut = int(self._rng.integers(first, len(piece)))
         other = signal.copy()
@@ -285,11 +290,20 @@ class _Test:
 
     def _evaluate(self, bars: BarPanel) -> tuple[Any, ...]:
         strategy = self._copy()
-        signal = strategy.signal(bars)
         self._cells += bars.close.size
-        if self._has_sides:
-            return signal, strategy.target(signal, self._limits), self._copy().sides(bars)
-        return signal, strategy.target(signal, self._limits)
+        if not self._has_sides:
+            signal = strategy.signal(bars)
+            return signal, strategy.target(signal, self._limits)
+        sides = self._copy().sides(bars)
+        # A signal that was seen to be its sides is not computed a second time, but for every fourth future.
+        self._evaluations += 1
+        if self._is_of_sides and self._evaluations % 4:
+            signal = signal_of(sides)
+        else:
+            signal = strategy.signal(bars)
+            own = signal_of(sides) if sides.shape == bars.close.shape else np.empty(0)
+            self._is_of_sides = own.shape == signal.shape and bool(np.array_equal(own, signal, equal_nan=True))
+        return signal, strategy.target(signal, self._limits), sides
 
     def _copy(self) -> Any:
         return self._strategy if self._is_plain else copy.deepcopy(self._strategy)

@@ -112,7 +112,7 @@ def _values(panel: BarPanel, marks: PriceMarks) -> Iterable[Finding]:
 
 def _by_symbol(panel: BarPanel, places: IntArray) -> Iterable[tuple[str, IntArray]]:
     """Yield each symbol among `places` (rows and columns) with its rows, rising."""
-    for j in np.unique(places[:, 1]).tolist():
+    for j in sorted(set(places[:, 1].tolist())):
         yield panel.symbols[j], np.sort(places[places[:, 1] == j, 0])
 
 
@@ -313,7 +313,7 @@ def _volumes(panel: BarPanel, calendar: Calendar, size: BarSize) -> Iterable[Fin
     # A half day trades less: its volume counts as if the session had been a whole one.
     volume = volume * (_FULL_NS / (calendar.closes - calendar.opens))[:, np.newaxis]
     places = low_volume(volume)
-    for j in np.unique(places[:, 1]).tolist():
+    for j in sorted(set(places[:, 1].tolist())):
         for first, last in runs(np.sort(places[places[:, 1] == j, 0])):
             yield Finding(
                 "low_volume", "warning", panel.symbols[j], int(calendar.opens[first]), int(calendar.opens[last]),

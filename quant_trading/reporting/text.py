@@ -54,7 +54,7 @@ def sparkline(values: FloatArray, width: int) -> str:
     known = values[np.isfinite(values)]
     if not len(known):
         return ""
-    ends = np.unique(np.linspace(0, len(known) - 1, min(width, len(known))).round().astype(np.int64))
+    ends = np.linspace(0, len(known) - 1, min(width, len(known))).round().astype(np.int64)
     points = known[ends]
     low, high = float(points.min()), float(points.max())
     scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
