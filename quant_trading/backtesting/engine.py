@@ -8,6 +8,7 @@ import numpy as np
 
 from quant_trading.backtesting import kernel, lanes
 from quant_trading.backtesting.costs import splits_of, tables_for
+from quant_trading.backtesting.equal_account import account_equal_weights
 from quant_trading.backtesting.loop_types import Rules, Tables
 from quant_trading.backtesting.results import BacktestResult, Conventions, Opinions, bar_label
 from quant_trading.backtesting.settings import (
@@ -31,7 +32,7 @@ from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.errors import ConfigError, DataGap
 from quant_trading.domain.exits import Exit, StopLoss, TakeProfit, TimeExit, TrailingStop
 from quant_trading.domain.limits import Limits
-from quant_trading.strategy.base import Strategy, registered_names, strategy_type
+from quant_trading.strategy.base import Strategy, is_equal_weighted, registered_names, strategy_type
 
 __all__ = [
     "Accounting", "BacktestSettings", "CloseLast", "CommissionPlan", "Delisting", "FillConvention", "MarginRule",
@@ -87,9 +88,7 @@ def run_backtest(
                 f"strategy {name}: accounting = weights knows no splits and dividends; write accounting = shares, or "
                 "use adjusted bars"
             )
-        _check_targets(name, opinions.target, traded, limits, may_hold=False)
-        ledger = kernel.account_weights(traded.open, traded.close, opinions.target, _terms(settings))
-        return BacktestResult(traded, opinions, conventions, ledger)
+        return BacktestResult(traded, opinions, conventions, _in_weights(name, traded, opinions, strategy, limits))
     rules = rules_of(settings, exits)
     tables = tables_for(traded, settings, actions or ())
     account = _in_lanes(traded, opinions, rules, tables)
@@ -100,6 +99,17 @@ def run_backtest(
         prices = (traded.open, traded.high, traded.low, traded.close, traded.volume)
         account = kernel.simulate(prices, target, rules, tables)
     return BacktestResult(traded, opinions, conventions, account.ledger, account, splits_of(tables))
+
+
+def _in_weights(
+    name: str, traded: BarPanel, opinions: Opinions, strategy: Strategy, limits: Limits
+) -> kernel.Ledger:  # fmt: skip
+    """Return the ledger of the textbook account; equal weights by the fast path, for they keep the limits by nature."""
+    terms = _terms(opinions.settings)
+    if opinions.settings.sizing is Sizing.TARGETS and is_equal_weighted(strategy) and opinions.sides is not None:
+        return account_equal_weights(traded.open, traded.close, opinions.sides, limits, terms)
+    _check_targets(name, opinions.target, traded, limits, may_hold=False)
+    return kernel.account_weights(traded.open, traded.close, opinions.target, terms)
 
 
 def _in_lanes(traded: BarPanel, opinions: Opinions, rules: Rules, tables: Tables) -> kernel.Account | None:

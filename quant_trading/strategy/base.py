@@ -10,7 +10,9 @@ from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.errors import ConfigError
 from quant_trading.domain.limits import Limits
 
-__all__ = ["Strategy", "build_strategy", "equal_weights", "register", "registered_names", "strategy_type"]
+__all__ = [
+    "Strategy", "build_strategy", "equal_weights", "is_equal_weighted", "register", "registered_names", "strategy_type",
+]  # fmt: skip
 
 
 class Strategy(Protocol):
@@ -105,3 +107,14 @@ def equal_weights(signal: FloatArray, limits: Limits) -> FloatArray:
     active = np.count_nonzero(side, axis=1, keepdims=True)
     per_name = np.minimum(limits.max_gross_exposure / np.maximum(active, 1), limits.max_position_pct)
     return np.asarray(side * per_name, dtype=np.float64)
+
+
+def is_equal_weighted(strategy: Strategy) -> bool:
+    """Return True when the class that gives `target` says, by `equal_weighted = True`, that it is `equal_weights`.
+
+    A class that inherits the word but has a target of its own does not say so.
+    """
+    for cls in type(strategy).__mro__:
+        if "target" in vars(cls):
+            return bool(vars(cls).get("equal_weighted", False))
+    return False

@@ -34,6 +34,7 @@ class Macd:
     timeframe: int = 5
     seed: str = "first"
     sizing: ClassVar[str] = "shares"
+    equal_weighted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("fast", "slow", "signal_span"):

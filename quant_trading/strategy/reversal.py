@@ -1,6 +1,7 @@
 """Short-term reversal: buy what fell."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Reversal:
 
     lookback: int = 5
     threshold: float = -0.02
+    equal_weighted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_at_least_one("lookback", self.lookback)
@@ -63,6 +65,7 @@ class ReversalRank:
 
     lookback: int = 1
     count: int = 10
+    equal_weighted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_at_least_one("lookback", self.lookback)
@@ -96,6 +99,7 @@ class ReversalDecile:
 
     lookback: int = 5
     quantile: float = 0.1
+    equal_weighted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_at_least_one("lookback", self.lookback)

@@ -1,0 +1,184 @@
+"""The textbook account of `kernel.run_weights` for equal weights: sides in one byte, a list of what is held.
+
+Each row's active names share the gross exposure, or get the cap where that is less, so a row of wishes is one number
+and a list of names. Names that are neither held nor wished cost one look at a byte: nothing of the size of the panel
+is made. The figures are those of `kernel.account_weights` on the same weights, sums added in another order (1e-9).
+"""
+
+from collections.abc import Callable, MutableSequence, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from quant_trading.backtesting.compiling import compile_functions, is_worth_compiling
+from quant_trading.backtesting.kernel import Ledger, Terms, account_weights
+from quant_trading.domain.bars import FloatArray
+from quant_trading.domain.limits import Limits
+from quant_trading.indicators.sides import SideArray, signal_of
+from quant_trading.strategy.base import equal_weights
+
+__all__ = ["EqualLedger", "account_equal_weights"]
+
+_Numbers = Sequence[float]
+_Out = MutableSequence[float]
+_Places = MutableSequence[int]
+
+
+def account_equal_weights(
+    open_price: FloatArray,
+    close: FloatArray,
+    sides: SideArray,
+    limits: Limits,
+    terms: Terms,
+    compiled: bool | None = None,
+) -> Ledger:
+    """Return the ledger of `equal_weights` of these sides, whose holdings are made when they are asked for.
+
+    Args:
+        open_price, close: float64[T, N], prices above 0, NaN where there is no bar.
+        sides: int8[T, N], 1, 0, -1 or HOLD (no opinion, no position), decided after the close of each row.
+        limits: gross exposure to share, and the most for one name.
+        terms: as for `account_weights`.
+        compiled: None = by the amount of work.
+    """
+    n_bars, n_symbols = close.shape
+    fixed = (n_bars, n_symbols, terms.fill, float(terms.initial_capital), float(terms.cost_rate),
+             float(terms.commission), terms.close_last, float(limits.max_gross_exposure),
+             float(limits.max_position_pct))  # fmt: skip
+    columns: list[Any] = [np.ascontiguousarray(column).reshape(-1).view() for column in (open_price, close, sides)]
+    held, mark, names, wished = np.zeros(n_symbols), np.zeros(n_symbols), *np.zeros((2, n_symbols + 1), dtype=np.int64)
+    rows = np.empty((n_bars, 8))
+    walk: Callable[..., int] = run_equal_weights
+    if is_worth_compiling(close.size) if compiled is None else compiled:
+        for column in columns:
+            column.flags.writeable = False
+        walk = compile_functions((find_active, run_equal_weights), counts_references=False)
+        dropped = int(walk(*fixed, *columns, held, mark, names, wished, rows.reshape(-1)))
+    else:
+        out = [0.0] * rows.size
+        lists = [a.tolist() for a in (*columns, held, mark, names, wished)]
+        dropped = walk(*fixed, *lists, out)
+        rows = np.array(out, dtype=np.float64).reshape(n_bars, 8)
+    return EqualLedger(rows, dropped, lambda: account_weights(
+        open_price, close, equal_weights(signal_of(sides), limits), terms).holdings)  # fmt: skip
+
+
+def find_active(row: int, n_symbols: int, sides: Sequence[int], active: _Places) -> int:
+    """Put the symbols with a long or short side into `active`, int64[N + 1]; return how many there are."""
+    count = 0
+    for j in range(n_symbols):
+        active[count] = j  # without a branch: the next one takes its place where this one has no side
+        count += 1 if sides[row + j] & 127 else 0  # HOLD is -128
+    return count
+
+
+def run_equal_weights(
+    n_bars: int, n_symbols: int, fill: int, initial_capital: float, cost_rate: float, commission: float,
+    close_last: bool, gross_limit: float, cap: float, open_price: _Numbers, close: _Numbers, sides: Sequence[int],
+    held: _Out, mark: _Out, names: _Places, wished: _Places, rows: _Out,
+) -> int:  # fmt: skip
+    """Fill `rows` (8 per bar, the order of `Ledger`); return the dropped orders.
+
+    Args:
+        open_price, close: float64[T x N]; sides: int8[T x N].
+        held, mark: float64[N] of zeros, weights, and the last price of what is held.
+        names, wished: int64[N + 1], room for the symbols that are held and wished.
+    """
+    equity = initial_capital
+    dropped = kept = 0
+    for t in range(n_bars):
+        row = t * n_symbols
+        last = close_last and t == n_bars - 1
+        turnover = first = second = count = gross = net = 0.0
+        for i in range(kept):
+            j = names[i]
+            price = open_price[row + j] if fill == 0 else close[row + j]
+            if price == price:
+                first += held[j] * (price / mark[j] - 1.0)
+                mark[j] = price
+        # Sides of the row before, or of this one; an order needs the close on which it was decided.
+        decided = row if fill == 1 else row - n_symbols
+        if decided >= 0 and equity > 0.0 and not (fill == 1 and last):
+            active = find_active(decided, n_symbols, sides, wished)
+            size = min(gross_limit / max(active, 1), cap)
+            before = kept
+            for i in range(active):
+                j = wished[i]
+                goal = sides[decided + j] * size
+                if goal != held[j] and close[decided + j] == close[decided + j]:
+                    price = open_price[row + j] if fill == 0 else close[row + j]
+                    if price == price:
+                        turnover += abs(goal - held[j])
+                        count += 1.0
+                        if held[j] == 0.0:
+                            names[kept] = j
+                            kept += 1
+                        held[j] = goal
+                        mark[j] = price
+                    else:
+                        dropped += 1
+            for i in range(before):
+                j = names[i]
+                if not sides[decided + j] & 127 and close[decided + j] == close[decided + j]:
+                    price = open_price[row + j] if fill == 0 else close[row + j]
+                    if price == price:
+                        turnover += abs(held[j])
+                        count += 1.0
+                        held[j] = 0.0
+                    else:
+                        dropped += 1
+        at, kept_before = 0, kept
+        for i in range(kept_before):
+            j = names[i]
+            now = close[row + j]
+            if fill == 0 and now == now:
+                second += held[j] * (now / mark[j] - 1.0)
+                mark[j] = now
+            if last and held[j] != 0.0:
+                if now == now:
+                    turnover += abs(held[j])
+                    count += 1.0
+                    held[j] = 0.0
+                else:
+                    dropped += 1
+            net += held[j]
+            gross += abs(held[j])
+            names[at] = j
+            at += 1 if held[j] != 0.0 else 0
+        kept = at
+        pnl = equity * (first + second + first * second)
+        cost = equity * (cost_rate * turnover) + commission * count
+        equity = equity + pnl - cost
+        if equity <= 0.0:
+            for i in range(kept):
+                held[names[i]] = 0.0
+            kept = 0
+            gross = net = 0.0
+        rows[t * 8] = equity
+        rows[t * 8 + 1] = equity - equity * net
+        rows[t * 8 + 2] = pnl
+        rows[t * 8 + 3] = cost
+        rows[t * 8 + 4] = turnover
+        rows[t * 8 + 5] = gross
+        rows[t * 8 + 6] = net
+        rows[t * 8 + 7] = count
+    return dropped
+
+
+class EqualLedger(Ledger):
+    """A ledger whose holdings, float64[T, N], are made when they are asked for."""
+
+    def __init__(self, rows: FloatArray, dropped: int, holdings: Callable[[], FloatArray]) -> None:
+        equity, cash, gross_pnl, cost, turnover, gross, net, trades = rows.T.copy()
+        nothing = np.zeros(len(rows))
+        self.__dict__.update(
+            equity=equity, cash=cash, gross_pnl=gross_pnl, cost=cost, turnover=turnover, gross_exposure=gross,
+            net_exposure=net, trades=trades, dividends=nothing, borrow=nothing, dropped_orders=dropped, cut_orders=0,
+            _holdings=holdings,
+        )  # fmt: skip
+
+    @cached_property
+    def holdings(self) -> FloatArray:
+        made: FloatArray = self.__dict__["_holdings"]()
+        return made
