@@ -14,11 +14,17 @@ import pytest
 from quant_trading.backtesting.engine import (
     Accounting,
     BacktestSettings,
+    CommissionPlan,
+    Delisting,
     FillConvention,
     Rounding,
+    Sizing,
     run_backtest,
 )
+from quant_trading.backtesting.kernel import Reason
+from quant_trading.domain.actions import CorporateAction
 from quant_trading.domain.errors import ConfigError, DataGap
+from quant_trading.domain.exits import StopLoss, TimeExit
 from quant_trading.domain.limits import Limits
 from quant_trading.strategy.reversal import Reversal
 from quant_trading.strategy.static import Static
@@ -174,3 +180,104 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True)
+class Signals(Given):
+    """The same as signals, sized by the settings."""
+
+    exits: tuple = ()
+
+    def target(self, signal, limits):
+        raise AssertionError("sizing by signals asks for no target")
+
+
+def by_signal(close, signal, opens=None, actions=None, exits=(), limits=WIDE, **settings):
+    panel = panel_of(close, opens)
+    chosen = BacktestSettings(**{"initial_capital": 10_000.0, "cost_bps": 0.0, **settings})
+    return run_backtest(panel, Signals(signal, exits), limits, chosen, actions=actions)
+
+
+def test_sizing_in_shares_has_no_limit_of_weights():
+    result = by_signal([[10.0]] * 3, [[1.0], [np.nan], [-1.0]], sizing=Sizing.SHARES, shares=1500.0)
+    assert result.ledger.holdings[:, 0].tolist() == [0, 1500, 1500]
+    assert result.target[:, 0].tolist() == pytest.approx([1500, np.nan, -1500], nan_ok=True)
+
+
+def test_sizing_by_fraction_is_held_to_the_limits_even_while_it_holds():
+    result = by_signal([[10.0]] * 3, [[1.0], [np.nan], [0.0]], sizing=Sizing.FRACTION, fraction=0.5)
+    assert result.ledger.holdings[:, 0].tolist() == [0, 500, 500]
+    with pytest.raises(ConfigError, match=r"S00 on 2018-01-02 is 0.5, beyond risk.max_position_pct = 0.2"):
+        by_signal([[10.0]], [[1.0]], sizing=Sizing.FRACTION, fraction=0.5, limits=Limits())
+    signal = [[1.0, np.nan], [np.nan, 1.0]]  # the first is still held when the second comes
+    with pytest.raises(ConfigError, match=r"on 2018-01-03 add up to 1.2"):
+        by_signal([[10.0, 10.0]] * 2, signal, sizing=Sizing.FRACTION, fraction=0.6)
+
+
+def test_exits_are_the_strategy_s_unless_the_settings_have_some():
+    close, opens = [[100.0], [100.0], [90.0], [90.0]], [[100.0], [100.0], [100.0], [90.0]]
+    hold = [[1.0], [np.nan], [np.nan], [np.nan]]
+    own = by_signal(close, hold, opens, exits=(StopLoss(0.05),), sizing=Sizing.SHARES)
+    assert own.trades.exit_price.tolist() == [95.0]
+    assert own.conventions.exits == (StopLoss(0.05),)
+    close, opens = [*close, [90.0]], [*opens, [90.0]]
+    panel = panel_of(close, opens)
+    chosen = BacktestSettings(10_000.0, 0.0, sizing=Sizing.SHARES, exits=(TimeExit(1),))
+    other = run_backtest(panel, Signals([*hold, [np.nan]], (StopLoss(0.05),)), WIDE, chosen)
+    assert other.conventions.exits == (TimeExit(1),)
+    assert other.trades.exit_bar.tolist() == [2]  # held on bar 1, closed at the open of bar 2
+
+
+def test_exits_that_are_none_are_refused():
+    with pytest.raises(ConfigError, match=r"exits = \(0.05,\) is not a tuple of StopLoss"):
+        by_signal([[10.0]], [[1.0]], exits=(0.05,), sizing=Sizing.SHARES)
+
+
+def test_splits_and_dividends_reach_the_account_and_its_trades():
+    actions = [
+        CorporateAction("S00", date(2018, 1, 4), "split", 2.0),
+        CorporateAction("S00", date(2018, 1, 5), "dividend", 0.5),
+    ]
+    close = [[100.0], [100.0], [50.0], [50.0], [50.0], [50.0]]
+    signal = [[1.0], [np.nan], [np.nan], [0.0], [np.nan], [np.nan]]
+    result = by_signal(close, signal, actions=actions, sizing=Sizing.SHARES)
+    assert result.ledger.holdings[:, 0].tolist() == [0, 100, 200, 200, 0, 0]
+    assert result.ledger.equity[-1] == 10_000 + 200 * 0.5
+    assert result.trades.quantity.tolist() == [200.0]
+    assert result.trades.entry_price.tolist() == [50.0]
+    assert result.costs.dividends == 100.0
+    row = result.by_symbol()[0]
+    assert (row.net_pnl, row.dividends, row.orders, row.trades) == (100.0, 100.0, 2, 1)
+    with pytest.raises(ConfigError, match="knows no splits"):
+        weights = BacktestSettings(accounting=Accounting.WEIGHTS)
+        run_backtest(panel_of([[10.0]]), Given([[0.0]]), WIDE, weights, actions=actions)
+
+
+def test_a_delisted_position_is_kept_or_paid():
+    close = [[10.0, 20.0], [10.0, 20.0], [np.nan, 20.0], [np.nan, 20.0]]
+    signal = [[1.0, 0.0]] * 4
+    kept = by_signal(close, signal, sizing=Sizing.SHARES)
+    paid = by_signal(close, signal, sizing=Sizing.SHARES, delisting=Delisting.CLOSE)
+    assert kept.ledger.holdings[:, 0].tolist() == [0, 100, 100, 100]
+    assert paid.ledger.holdings[:, 0].tolist() == [0, 100, 0, 0]
+    assert paid.equity.tolist() == kept.equity.tolist() == [10_000.0] * 4
+    assert [Reason(r).name for r in paid.trades.reason] == ["DELISTED"]
+    assert paid.order_count == 1
+    assert kept.by_symbol()[0].value == 1000.0
+
+
+def test_the_parts_of_the_costs_add_up():
+    panel = random_panel(11, 120, 4)
+    chosen = BacktestSettings(
+        cost_bps=3.0, commission_per_trade=0.5, plan=CommissionPlan.IBKR_TIERED, regulatory_fees=True, borrow_rate=0.05,
+        slippage_bps=2.0, sizing=Sizing.SHARES,
+    )  # fmt: skip
+    result = run_backtest(panel, Signals(np.sign(np.sin(np.arange(480.0))).reshape(120, 4)), WIDE, chosen)
+    costs = result.costs
+    paid = costs.bps + costs.commission + costs.plan + costs.regulatory
+    assert paid == pytest.approx(result.ledger.cost.sum(), rel=1e-12)
+    assert paid == pytest.approx(result.fills.cost.sum(), rel=1e-12)
+    assert min(costs.bps, costs.commission, costs.plan, costs.regulatory, costs.slippage, costs.borrow) > 0.0
+    total = sum(row.net_pnl for row in result.by_symbol())
+    assert total == pytest.approx(result.equity[-1] - chosen.initial_capital, abs=1e-6)
+    assert sum(row.borrow for row in result.by_symbol()) == pytest.approx(costs.borrow)
