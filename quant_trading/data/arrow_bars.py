@@ -82,7 +82,9 @@ def read_codes(path: Path, column: str) -> tuple[IntArray, list[str]]:
     encoded = pc.dictionary_encode(table[column].combine_chunks())
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    codes = _values(encoded.indices.fill_null(-1), np.int32).astype(np.int64)
+    codes = _values(encoded.indices, np.int32).astype(np.int64)
+    if encoded.indices.null_count:  # fill_null() would import pandas
+        codes[_is_null(encoded.indices)] = -1
     return codes, encoded.dictionary.to_pylist()
 
 
