@@ -6,7 +6,9 @@ the same thing row by row; a test holds the two together.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
+from hashlib import blake2b
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,11 +18,12 @@ import numpy.typing as npt
 from quant_trading.tws_sim.aggregate import rows
 from quant_trading.tws_sim.fields import format_number
 from quant_trading.tws_sim.history import HistoryAnswer
+from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.request_text import local_seconds
 from quant_trading.tws_sim.tape import FloatArray, IntArray
 from quant_trading.tws_sim.wire import MAX_FRAME, RAW_IDS_SINCE, encode_frame
 
-__all__ = ["history_frame"]
+__all__ = ["FinishedRows", "history_frame"]
 
 _HISTORICAL_DATA = "17"
 _SPAN_UNTIL = 196
@@ -29,6 +32,8 @@ _SECOND_NS = 1_000_000_000
 _DAY_SECONDS = 86_400
 # Rows written at a time: half a megabyte, which stays near the processor.
 _PIECE = 4096
+# A year of days has 16 kilobytes.
+_KEPT_ANSWERS = 600
 _MICRO = 1_000_000
 # To 2051; other dates are written one by one.
 _DATED_DAYS = 30_000
@@ -37,14 +42,44 @@ _LARGEST_PRICE, _LARGEST_COUNT = 10**8, 10**12
 WordArray = npt.NDArray[np.uint32]
 
 
-def history_frame(answer: HistoryAnswer, req_id: int, version: int) -> bytes | None:
-    """Return the frame of a historicalData message, None for versions whose message ids are raw."""
+class FinishedRows:
+    """The rows of day, week and month bars that are over, as bytes: whoever asks again is given them as they were."""
+
+    def __init__(self) -> None:
+        self._kept: Recent[bytes, bytes] = Recent(_KEPT_ANSWERS)
+
+    def body(self, answer: HistoryAnswer) -> bytes:
+        """Return all rows of an answer as bytes; only the last one may still change."""
+        last = len(answer.bars) - 1
+        if answer.size.unit == "second" or not 0 < last < _PIECE:
+            return b"".join(_pieces(answer))
+        over = replace(answer, bars=rows(answer.bars, slice(0, last)))
+        # Such bars bear their date alone, whatever the request's format and zone.
+        content = blake2b(digest_size=16)
+        for column in (over.bars.start_ns, over.bars.open, over.bars.high, over.bars.low, over.bars.close,
+                       over.bars.volume, over.bars.wap, over.bars.count):  # fmt: skip
+            content.update(column.tobytes())
+        key = content.digest()
+        found = self._kept.find(key)
+        if found is None:
+            found = self._kept.keep(key, b"".join(_pieces(over)))
+        return found + b"".join(_pieces(replace(answer, bars=rows(answer.bars, slice(last, last + 1)))))
+
+
+def history_frame(
+    answer: HistoryAnswer, req_id: int, version: int, finished: FinishedRows | None = None
+) -> bytes | None:
+    """Return the frame of a historicalData message, None for versions whose message ids are raw.
+
+    Args:
+        finished: keeps rows for the next request.
+    """
     if version >= RAW_IDS_SINCE:
         return None
     span = (answer.start_text, answer.end_text) if version < _SPAN_UNTIL else ()
     head = (_HISTORICAL_DATA, str(req_id), *span, str(len(answer.bars)))
     try:
-        body = b"".join(_pieces(answer))
+        body = b"".join(_pieces(answer)) if finished is None else finished.body(answer)
     except _Unusual:
         return encode_frame((*head, *_texts_one_by_one(answer)))
     payload = encode_frame(head)[4:] + body

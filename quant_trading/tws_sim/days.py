@@ -15,6 +15,8 @@ PIECE = 64
 
 # Quotes look at yesterday's close, again and again; a piece has four kilobytes.
 _KEPT_PIECES = 2
+# Who asked for the last year asks for it again: a stretch of a year or two is kept, 30 kilobytes at most.
+_LONGEST_STRETCH = 8
 
 
 class Days:
@@ -46,13 +48,15 @@ class Days:
 
 
 class MadeDays(Days):
-    """Daily bars that a function makes, whole pieces at a time; of a long stretch the last piece alone is kept."""
+    """Daily bars that a function makes, whole pieces at a time; what was asked for last is kept, unless it is long."""
 
     def __init__(self, start_ns: IntArray, make: Callable[[int, int], TapeBars]) -> None:
         """Take the stamps of all days and what makes the days first <= day < last, `first` a multiple of `PIECE`."""
         self.start_ns = start_ns
         self._make = make
         self._kept: Recent[int, TapeBars] = Recent(_KEPT_PIECES)
+        self._stretch = no_bars()
+        self._stretch_first = 0
 
     def rows(self, first: int, last: int) -> TapeBars:
         """Return the days first <= day < last."""
@@ -60,11 +64,17 @@ class MadeDays(Days):
         begin = first // PIECE
         if last <= first:
             return no_bars()
+        behind = first - self._stretch_first
+        if behind >= 0 and last <= self._stretch_first + len(self._stretch):
+            return rows(self._stretch, slice(behind, behind + last - first))
         end = -(-last // PIECE)
         made = self._kept.find(begin) if end - begin == 1 else None
         if made is None:
             made = self._make(begin * PIECE, min(end * PIECE, len(self)))
-            # The day that is running is asked for again. A copy, for a view would keep the whole stretch.
-            tail = np.arange((end - 1 - begin) * PIECE, len(made))
-            self._kept.keep(end - 1, made if end - begin == 1 else rows(made, tail))
+            if 1 < end - begin <= _LONGEST_STRETCH:
+                self._stretch, self._stretch_first = made, begin * PIECE
+            else:
+                # The day that is running is asked for again. A copy, for a view would keep the whole stretch.
+                tail = np.arange((end - 1 - begin) * PIECE, len(made))
+                self._kept.keep(end - 1, made if end - begin == 1 else rows(made, tail))
         return rows(made, slice(first - begin * PIECE, last - begin * PIECE))

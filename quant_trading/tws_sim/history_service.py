@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from quant_trading.tws_sim.bar_frames import history_frame
+from quant_trading.tws_sim.bar_frames import FinishedRows, history_frame
 from quant_trading.tws_sim.barsize import parse_bar_size
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.connection import Session
@@ -45,6 +45,7 @@ class HistoryService:
         self._streams = streams
         self._timeline = timeline
         self._config = config
+        self._finished = FinishedRows()
 
     def handlers(self) -> dict[str, Callable[[Session, Message], None]]:
         """Return what this service answers, by request name."""
@@ -92,7 +93,7 @@ class HistoryService:
 
     def _send_bars(self, session: Session, req_id: int, answer: HistoryAnswer) -> None:
         span = {"start": answer.start_text, "end": answer.end_text}
-        frame = history_frame(answer, req_id, session.version)
+        frame = history_frame(answer, req_id, session.version, self._finished)
         if frame is None:
             session.send("historicalData", reqId=req_id, bars=[_row_values(row) for row in answer.rows], **span)
             return

@@ -1,5 +1,6 @@
 """The quick way to write bars writes what the layout table writes."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quant_trading.refdata.sessions import at
-from quant_trading.tws_sim.bar_frames import history_frame
+from quant_trading.tws_sim.aggregate import rows
+from quant_trading.tws_sim.bar_frames import FinishedRows, history_frame
 from quant_trading.tws_sim.barsize import parse_bar_size
 from quant_trading.tws_sim.fields import encode
 from quant_trading.tws_sim.history import HistoryAnswer, HistoryRow
@@ -61,6 +63,27 @@ def written(answer: HistoryAnswer, version: int) -> bytes:
 @given(answers())
 def test_a_frame_is_what_the_table_says(version: int, answer: HistoryAnswer) -> None:
     assert history_frame(answer, 7, version) == written(answer, version)
+
+
+@given(answers(), answers(), st.integers(0, 3))
+def test_rows_that_are_kept_read_as_if_written_anew(first: HistoryAnswer, second: HistoryAnswer, order: int) -> None:
+    finished = FinishedRows()
+    asked = (first, second, first, replace(first, bars=rows(first.bars, slice(0, len(first.bars) - 1))))
+
+    for answer in asked[order:] + asked:
+        assert history_frame(answer, 7, 178, finished) == written(answer, 178)
+
+
+def test_the_day_that_is_running_moves_on_while_the_others_are_kept() -> None:
+    days = [n * 86_400 * 10**9 for n in range(20_000, 20_005)]
+    finished = FinishedRows()
+
+    for close in (10.0, 10.25, 11.5):
+        answer = answer_of(days, "1 day", close=[9.0, 9.5, 9.25, 9.75, close])
+        frame = history_frame(answer, 3, 178, finished)
+        assert frame == history_frame(answer, 3, 178)
+        assert frame is not None
+        assert f"\0{close:g}\0".encode() in frame
 
 
 def answer_of(stamps: list[int], size_text: str = "1 min", **columns: list[float]) -> HistoryAnswer:
