@@ -21,6 +21,7 @@ import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -239,8 +240,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench = Bench(
             given.folder or Path(made), given.seconds or (1.0 if given.quick else 3.0), 1 if given.quick else 3
         )
-        print(f"{machine()}, numpy {np.__version__}. Warm = best call; first = first call of a process that has "
-              "imported the engine and read the bars; cold = whole process.\n")  # fmt: skip
+        print(f"{machine()}, numpy {np.__version__}, numba {version('numba')}.\n\nWarm = best call, the lesser of wall "
+              "and processor time; first = first call of a process that has imported the engine and read the bars; cold = "
+              "whole process. Figures of a part of the bars are scaled up and marked est.\n")  # fmt: skip
         for workload in workloads:
             print(table_of(workload, names, bench, missing) + "\n", flush=True)
         print("W5 (streaming) is not part of this table. Load average at the end: "

@@ -2,13 +2,16 @@
 
     python -m benchmarks.peers.with_backtrader W1 FOLDER --out FILE.npz --settings '{"capital": 1000000.0}'
 
-Reading the bars and importing the engine are not part of a timed call; the parent measures them with the whole
-process (`--once`). Only numpy and the standard library are imported here.
+The best call is the lesser of its wall and its processor time: on a busy machine the wall clock counts the others'
+work, and an engine of several threads is not charged for all of them. Reading the bars and importing the engine are
+not part of a timed call; the parent measures them with the whole process (`--once`). Only numpy and the standard
+library are imported here.
 """
 
 import argparse
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -182,19 +185,22 @@ def run_adapter(packages: Mapping[str, str], workloads: Mapping[str, Workload], 
     print(json.dumps({
         "versions": {word: _version(name) for word, name in packages.items()},
         "python": sys.version.split()[0], "numpy": np.__version__, "numba": _version("numba"),
-        "first": first, "best": min(walls, default=first), "median": statistics.median(walls or [first]),
-        "cpu": min(cpus, default=cpu), "runs": len(walls), "peak_mb": held, "equity": outcome.equity,
+        "first": first, "wall": min(walls, default=first), "median": statistics.median(walls or [first]),
+        "cpu": min(cpus, default=cpu), "best": min(*walls, *cpus, first, cpu), "runs": len(walls),
+        "peak_mb": held, "equity": outcome.equity,
         "trades": outcome.trades if outcome.trades >= 0 else len(outcome.entries),
         "figures": {name: value for name, value in outcome.figures.items() if not math.isnan(value)},
     }))  # fmt: skip
 
 
 def _timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
-    """Return wall and processor seconds of one call, and its result."""
-    cpu, wall = time.process_time_ns(), time.perf_counter_ns()
+    """Return wall and processor seconds of one call, and its result; processes it started and ended are counted."""
+    before, cpu, wall = os.times(), time.process_time_ns(), time.perf_counter_ns()
     result = call()
     took = time.perf_counter_ns() - wall
-    return took / 1e9, (time.process_time_ns() - cpu) / 1e9, result
+    own, after = time.process_time_ns() - cpu, os.times()
+    of_children = after.children_user + after.children_system - before.children_user - before.children_system
+    return took / 1e9, own / 1e9 + of_children, result
 
 
 def _write(path: Path, outcome: Outcome) -> None:
