@@ -20,6 +20,7 @@ price is missing is dropped and counted; an account whose equity is 0 or less op
 from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,11 @@ class Ledger:
     holdings: FloatArray
     dropped_orders: int
     cut_orders: int = 0
+
+    @cached_property
+    def total_turnover(self) -> float:
+        """Return the sum of the turnover of all bars."""
+        return float(np.add.reduce(self.turnover))
 
 
 @dataclass(frozen=True)

@@ -317,6 +317,11 @@ class LaneLedger(Ledger):
         return self._by_bar(np.abs(fills.quantity * fills.price)) / self._before
 
     @cached_property
+    def total_turnover(self) -> float:
+        fills: Fills = self._of("_fills")
+        return float(np.add.reduce(np.abs(fills.quantity * fills.price) / self._before[fills.bar]))
+
+    @cached_property
     def holdings(self) -> FloatArray:
         fills: Fills = self._of("_fills")
         change = np.zeros(self._of("_close").shape)

@@ -38,6 +38,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
+_FIRST_PAYOUT = int(Reason.DELISTED)  # from here on a fill is a payment, not an order
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -352,20 +353,39 @@ class BacktestResult:
         fills = self.fills
         if fills is None:
             return int(np.sum(self.ledger.trades))
-        return len(fills) - int(np.count_nonzero(fills.reason >= Reason.DELISTED))
+        return len(fills) - int(np.count_nonzero(fills.reason >= _FIRST_PAYOUT))
 
     @cached_property
     def metrics(self) -> Metrics:
         """Return the figures of the run."""
+        return self._measured(None)
+
+    def metrics_beside(self, prices: FloatArray) -> Metrics:
+        """Return the figures of the run, and those against holding a benchmark.
+
+        Args:
+            prices: float64[T], the benchmark's closes on the bars of the run, NaN where it has none: there it stands
+                still, and before its first it is cash.
+        """
+        known = ~np.isnan(prices)
+        if not known.any():
+            return self.metrics
+        rows = np.maximum.accumulate(np.where(known, np.arange(len(prices)), -1))
+        filled = prices[np.where(rows < 0, np.argmax(known), rows)]
+        curve = filled[np.concatenate(([0], self.session_rows))]
+        return self._measured(curve[1:] / curve[:-1] - 1.0)
+
+    def _measured(self, benchmark: FloatArray | None) -> Metrics:
         book, trades = self.ledger, self.trades
-        total_cost = float(np.sum(book.cost)) if self.fills is None else float(np.sum(self.fills.cost))
+        total_cost = float(np.add.reduce(book.cost if self.fills is None else self.fills.cost))
         sample = None if trades is None else TradeSample(trades.pnl, trades.bars_held, trades.returns, trades.quantity)
         by_bar = self.conventions.settings.sharpe is SharpeConvention.BAR
         return measure(
-            self.session_curve, float(np.sum(book.turnover)), total_cost, self.order_count,
+            self.session_curve, book.total_turnover, total_cost, self.order_count,
             trades=sample,
             costs=self.costs,
             exposure=exposure_of(book.gross_exposure, book.net_exposure),
+            benchmark=benchmark,
             days=np.concatenate((self.sessions[:1], self.sessions[self.session_rows])),
             basis=SharpeBasis.BAR if by_bar else SharpeBasis.DAILY,
             bar_curve=np.concatenate(([self.conventions.initial_capital], book.equity)) if by_bar else None,
@@ -382,7 +402,7 @@ class BacktestResult:
         last = len(close) - 1 - np.argmax(known[::-1], axis=0)
         mark = np.where(known.any(axis=0), np.take_along_axis(close, last[np.newaxis], axis=0)[0], 0.0)
         held = account.ledger.holdings[-1]
-        is_order = fills.reason < Reason.DELISTED
+        is_order = fills.reason < _FIRST_PAYOUT
         orders = np.bincount(fills.symbol[is_order], minlength=n)
         traded = np.bincount(fills.symbol, -fills.quantity * fills.price, minlength=n)
         cost = np.bincount(fills.symbol, fills.cost, minlength=n)
