@@ -74,7 +74,7 @@ def report_data(run: BacktestResult, background: Background) -> model.ReportData
         created=background.created, version=background.version, currency=background.currency,
         command=background.command, curve=_curve(run, times, background.benchmark),
         sessions=model.SessionCurve(days.astype("datetime64[D]"), run.session_curve),
-        key_figures=_key_figures(run, background), metrics=_metrics(run.metrics, run.sessions[:1], days),
+        key_figures=_key_figures(run, background), metrics=_metrics(_figures(run, background), run.sessions[:1], days),
         intervals=_intervals(background.bootstrap), symbol_table=_symbol_table(run.by_symbol()),
         trades=_trades(run.trades, run.symbols, times), prices=_prices(run, times), costs=_costs(run.metrics),
         parameters=(*how.parameters.items(), *(background.parameters or {}).items()),
@@ -83,6 +83,11 @@ def report_data(run: BacktestResult, background: Background) -> model.ReportData
         sweep=background.sweep,
         interval_note=background.bootstrap.in_words() if background.bootstrap is not None else "",
     )  # fmt: skip
+
+
+def _figures(run: BacktestResult, background: Background) -> Metrics:
+    """Return the figures, those against the benchmark too when there is one."""
+    return run.metrics if background.benchmark is None else run.metrics_beside(background.benchmark[1])
 
 
 def _times(run: BacktestResult) -> model.TimeArray:

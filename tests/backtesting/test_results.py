@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import io
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from quant_trading.backtesting.engine import (
     run_backtest,
 )
 from quant_trading.backtesting.results import COLUMNS
-from quant_trading.domain.bars import BarPanel
+from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.errors import ConfigError
 from quant_trading.domain.limits import Limits
 from quant_trading.refdata.sessions import sessions_between
@@ -173,3 +175,28 @@ def test_the_signal_column_counts_longs_minus_shorts():
     result = run_backtest(panel, Macd(3, 6, 3), Limits(), BacktestSettings())
     assert [float(row["signal"]) for row in rows_of(result)] == np.nansum(result.signal, axis=1).tolist()
     assert {float(row["n_short"]) for row in rows_of(result)} > {0.0}
+
+
+def test_the_figures_beside_a_benchmark_are_those_of_its_session_returns() -> None:
+    """One share of the benchmark itself held with all the money: beta 1, alpha 0, correlation 1."""
+    panel = random_panel(4, 120, 1)
+
+    @dataclass(frozen=True)
+    class Everything:
+        warmup: int = 1
+
+        def signal(self, bars: BarPanel) -> FloatArray:
+            return np.ones_like(bars.close)
+
+        def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
+            return np.ones_like(signal)
+
+    settings = BacktestSettings(cost_bps=0.0, fill=FillConvention.SAME_CLOSE, rounding=Rounding.NONE)
+    result = run_backtest(panel, Everything(), Limits(max_position_pct=1.0), settings)
+    beside = result.metrics_beside(panel.close[:, 0])
+    assert (beside.beta, beside.correlation) == pytest.approx((1.0, 1.0), abs=1e-9)
+    assert beside.alpha == pytest.approx(0.0, abs=1e-9)
+    assert beside.sharpe == result.metrics.sharpe
+    assert math.isnan(result.metrics.beta)
+    nothing = result.metrics_beside(np.full(120, np.nan))
+    assert math.isnan(nothing.beta)
