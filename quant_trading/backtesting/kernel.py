@@ -146,6 +146,13 @@ class Ledger:
         """Return the sum of the turnover of all bars."""
         return float(np.add.reduce(self.turnover))
 
+    @cached_property
+    def mean_exposure(self) -> tuple[float, float, float]:
+        """Return the share of bars that end with a position, and the means of gross and net exposure over all bars."""
+        bars, gross = max(len(self.gross_exposure), 1), self.gross_exposure
+        held = int(np.count_nonzero(gross))
+        return held / bars, float(np.add.reduce(gross)) / bars, float(np.add.reduce(self.net_exposure)) / bars
+
 
 @dataclass(frozen=True)
 class Fills:

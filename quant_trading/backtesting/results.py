@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from quant_trading.backtesting.kernel import Account, Fills, Ledger, Reason
-from quant_trading.backtesting.metrics import Costs, Metrics, SharpeBasis, exposure_of, measure
+from quant_trading.backtesting.metrics import Costs, Exposure, Metrics, SharpeBasis, measure
 from quant_trading.backtesting.settings import Accounting, BacktestSettings, SharpeConvention, Sizing
 from quant_trading.backtesting.trade_metrics import TradeSample
 from quant_trading.backtesting.trades import Splits, Trades, trades_of
@@ -384,7 +384,7 @@ class BacktestResult:
             self.session_curve, book.total_turnover, total_cost, self.order_count,
             trades=sample,
             costs=self.costs,
-            exposure=exposure_of(book.gross_exposure, book.net_exposure),
+            exposure=Exposure(*book.mean_exposure),
             benchmark=benchmark,
             days=np.concatenate((self.sessions[:1], self.sessions[self.session_rows])),
             basis=SharpeBasis.BAR if by_bar else SharpeBasis.DAILY,
