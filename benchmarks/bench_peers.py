@@ -241,8 +241,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             given.folder or Path(made), given.seconds or (1.0 if given.quick else 3.0), 1 if given.quick else 3
         )
         print(f"{machine()}, numpy {np.__version__}, numba {version('numba')}.\n\nWarm = best call, the lesser of wall "
-              "and processor time; first = first call of a process that has imported the engine and read the bars; cold = "
-              "whole process. Figures of a part of the bars are scaled up and marked est.\n")  # fmt: skip
+              "and processor time; first = first call of a process that has imported the engine and read the bars; "
+              "cold = whole process. Figures of a part of the bars are scaled up and marked est.\n")  # fmt: skip
         for workload in workloads:
             print(table_of(workload, names, bench, missing) + "\n", flush=True)
         print("W5 (streaming) is not part of this table. Load average at the end: "
