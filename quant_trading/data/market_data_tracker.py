@@ -1,0 +1,345 @@
+"""Live prices, bars and MACD: `python -m quant_trading.data.market_data_tracker --symbols AAPL MSFT`.
+
+Prints every price and size as it comes, and every closed 1-, 3-, 5- and 10-minute bar with its MACD(12, 26, 9) and
+the crossings of its histogram; on a terminal a live table instead. `--record` appends the bars to files. It survives
+lost connections, and never sends an order. docs/market-data.md is the guide.
+
+Exit codes: 0 ended by --duration, --bars or Ctrl-C, 2 wrong arguments or settings, 3 no connection, 4 the account is
+not one of this login.
+"""
+
+import logging
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quant_trading.core.connect_options import add_connect_options, endpoint_of
+from quant_trading.domain.errors import ConnectionFailed, ConnectionLost, DeskError, UsageError
+
+if TYPE_CHECKING:
+    from quant_trading.core.session_thread import IBKRSession
+    from quant_trading.core.streams import StreamNote
+    from quant_trading.core.supervisor import Report
+    from quant_trading.data.tracker_feed import Feed, TrackedBar
+    from quant_trading.data.tracker_record import BarRecorder
+    from quant_trading.data.tracker_table import LiveTable
+    from quant_trading.domain.bars import BarColumns
+
+__all__ = ["Tracker", "main"]
+
+_SECOND_NS = 1_000_000_000
+_PUMP_SECONDS = 0.1
+_FRAMES = (1, 3, 5, 10)
+# Market data are stamped when they come; a packet takes a moment to be worked off. Single trades are stamped by the
+# exchange's whole second and come later than that.
+_GRACE_NS = {"quotes": 500_000_000, "trades": 2_000_000_000}
+_SESSION_MINUTES = 390
+_ENOUGH_BARS = 520  # after so many MACD is that of the whole past, to the last bit (see strategy.macd)
+_RETRY_NS = 15 * _SECOND_NS
+_ANSWER_SECONDS = 600.0
+Say = Callable[[str], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Track as `argv` asks and return the exit code; errors go to stderr."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.CRITICAL)  # what matters is printed below, once
+    try:
+        timeframes = _timeframes(options.timeframes)
+        _check(options)
+        return _run(options, timeframes)
+    except DeskError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:  # before there was anything to sum up
+        return 130
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="market_data_tracker", description="Live prices, bars and MACD; sends no order.")
+    add = parser.add_argument
+    add("--symbols", nargs="+", default=["AAPL"], metavar="SYM", help="US stocks and ETFs (default: AAPL)")
+    add("--timeframes", default="1m,3m,5m,10m", metavar="LIST", help="minutes of the bars (default: %(default)s)")
+    add("--stream", choices=("quotes", "trades"), default="quotes", help="quotes: sampled market data, for many "
+        "symbols; trades: every single trade, which TWS gives for few symbols only (default: %(default)s)")  # fmt: skip
+    add("--record", nargs="?", const="", metavar="DIR", help="append closed bars to SYM_TIMEFRAME_bars_macd.csv "
+        "there (default: market_data)")  # fmt: skip
+    add("--duration", type=float, metavar="SECONDS", help="end after so long")
+    add("--bars", type=int, metavar="N", help="end after N closed bars")
+    add("--bars-only", action="store_true", help="leave out the lines of single prices and sizes")
+    add("--plain", action="store_true", help="lines on a terminal too, instead of the table")
+    add("--no-history", action="store_true", help="do not warm MACD up; crossings begin after 300 live bars")
+    add_connect_options(parser, "market_data_tracker")
+    return parser
+
+
+def _timeframes(text: str) -> tuple[int, ...]:
+    words = [word.strip().removesuffix("m") for word in text.split(",")]
+    found = tuple(dict.fromkeys(int(word) for word in words if word.isascii() and word.isdigit()))
+    if len(found) != len(words) or not all(minutes in _FRAMES for minutes in found):
+        raise UsageError(f"--timeframes {text}: expected some of 1m,3m,5m,10m, each once; write 1m,5m")
+    return found
+
+
+def _check(options: Namespace) -> None:
+    if options.duration is not None and not options.duration > 0:
+        raise UsageError(f"--duration {options.duration:g}: expected seconds above 0")
+    if options.bars is not None and options.bars < 1:
+        raise UsageError(f"--bars {options.bars}: expected 1 or more")
+
+
+def _run(options: Namespace, timeframes: Sequence[int]) -> int:
+    # Imported here: --help must not wait for the client library.
+    from quant_trading.core.session_runner import SessionSettings
+    from quant_trading.core.session_thread import IBKRSession
+    from quant_trading.core.tws_clock import TwsClock
+    from quant_trading.data.tracker_record import BarRecorder
+    from quant_trading.data.tracker_table import LiveTable
+    from quant_trading.settings.home import home
+
+    endpoint = endpoint_of(options)
+    recorder = None
+    if options.record is not None:
+        recorder = BarRecorder(Path(options.record) if options.record else home(os.environ) / "market_data")
+    clock, settings = TwsClock(), SessionSettings(account=endpoint.account)
+    session = IBKRSession(
+        endpoint.host, endpoint.port, endpoint.client_id, settings=settings, environ={}, clock=clock
+    )  # fmt: skip
+    with ExitStack() as stack:
+        stack.callback(session.stop)
+        session.start()
+        _wait_for_first(session, endpoint.timeout_seconds)
+        ahead = session.call(clock.set_by).total_seconds()
+        if ahead:
+            _say(f"Clock - TWS's clock is {ahead:+.0f} s from this machine's: times are TWS's")
+        table = None
+        if sys.stdout.isatty() and not options.plain:
+            from rich.console import Console
+
+            table = stack.enter_context(LiveTable(timeframes, Console()))
+        tracker = Tracker(
+            session, [symbol.upper() for symbol in options.symbols], timeframes, _say, stream=options.stream,
+            shows_ticks=not options.bars_only, recorder=recorder, table=table,
+        )  # fmt: skip
+        try:
+            tracker.start(with_history=not options.no_history)
+            tracker.run(duration_seconds=options.duration, bars=options.bars)
+        except KeyboardInterrupt:
+            pass  # the usual end
+        tracker.stop()
+    for line in tracker.summary():
+        _say(line)
+    return 0
+
+
+def _wait_for_first(session: "IBKRSession", seconds: float) -> None:
+    """Wait for the first session; its first failure is told at once, for a wrong port is no outage.
+
+    Raises:
+        ConnectionFailed, AccountRefused: as the first attempt said.
+    """
+    end_ns = session.now_ns() + round(seconds * _SECOND_NS)
+    while True:
+        try:
+            session.wait_until_live(0.2)
+            return
+        except ConnectionFailed:
+            if session.runner.last_failure is not None or session.now_ns() >= end_ns:
+                raise
+
+
+class Tracker:
+    """Follows symbols over one session.
+
+    Args:
+        session: started.
+        symbols: US stocks and ETFs.
+        timeframes: minutes.
+        say: takes each line.
+        stream: "quotes" or "trades".
+        shows_ticks: write single prices and sizes.
+        recorder: takes closed bars.
+        table: is shown instead of lines.
+    """
+
+    def __init__(
+        self,
+        session: "IBKRSession",
+        symbols: Sequence[str],
+        timeframes: Sequence[int],
+        say: Say,
+        *,
+        stream: str = "quotes",
+        shows_ticks: bool = True,
+        recorder: "BarRecorder | None" = None,
+        table: "LiveTable | None" = None,
+    ) -> None:
+        from quant_trading.data.tracker_lines import TickLines
+
+        self.symbols = tuple(dict.fromkeys(symbols))
+        self.feeds: dict[int, Feed] = {}
+        self.bars = 0
+        self._session, self._timeframes, self._stream = session, tuple(timeframes), stream
+        self._say: Say = say if table is None else table.say
+        self._recorder, self._table = recorder, table
+        self._lines = TickLines() if shows_ticks and table is None else None
+        self._reports: deque[Report] = deque(maxlen=1000)
+        self._began_ns = self._ended_ns = 0
+        self._retry_ns = 0
+        session.on_report(self._reports.append)
+
+    def start(self, *, with_history: bool = True) -> None:
+        """Subscribe, and warm MACD up from history; what comes meanwhile waits in the session's queue."""
+        from quant_trading.core.streams import StreamKind, StreamRequest
+        from quant_trading.data.tracker_feed import Feed
+
+        session = self._session
+        self._began_ns = session.now_ns()
+        kind = StreamKind.TRADES if self._stream == "trades" else StreamKind.QUOTES
+        numbers = {symbol: session.subscribe(StreamRequest(symbol, kind)).number for symbol in self.symbols}
+        days = -(-_ENOUGH_BARS * max(self._timeframes) // _SESSION_MINUTES) + 1
+        history = self._history(self.symbols, f"{days} D") if with_history else {}
+        now_ns = session.now_ns()
+        for symbol, number in numbers.items():
+            feed = Feed(
+                symbol, self._timeframes, grace_ns=_GRACE_NS[self._stream], history=history.get(symbol), now_ns=now_ns
+            )
+            self.feeds[number] = feed
+            if feed.warmed:
+                seen = {told.bar.minutes: told.bars_seen for told in feed.warmed}
+                counts = ", ".join(f"{seen[minutes]} {minutes}m" for minutes in self._timeframes if minutes in seen)
+                self._say(f"History - {symbol}: {counts} bars before the first live one")
+            feed.warmed = []
+
+    def stop(self) -> None:
+        """Note the end, for the summary."""
+        self._ended_ns = self._session.now_ns()
+
+    def run(self, *, duration_seconds: float | None = None, bars: int | None = None) -> None:
+        """Follow until the time is over or so many bars have been told; without both for ever."""
+        end_ns = None if duration_seconds is None else self._session.now_ns() + round(duration_seconds * _SECOND_NS)
+        while (end_ns is None or self._session.now_ns() < end_ns) and (bars is None or self.bars < bars):
+            self.pump(_PUMP_SECONDS)
+
+    def pump(self, timeout_seconds: float = 0.0) -> None:
+        """Work off what has come, waiting for something at most so long, and close what the clock closes."""
+        from quant_trading.core.streams import StreamBar, Tick
+
+        session, feeds, lines = self._session, self.feeds, self._lines
+        is_trades = self._stream == "trades"
+        before_ns = session.now_ns()
+        for event in session.events(timeout_seconds):
+            feed = feeds.get(event.stream)
+            if type(event) is Tick and feed is not None:
+                if lines is not None:
+                    for line in lines.of(event):
+                        self._say(line)
+                told = feed.trade(event) if is_trades else feed.tick(event)
+                if told:
+                    self._tell(told)
+            elif isinstance(event, StreamBar) and feed is not None:
+                feed.backfill(event)
+            elif not isinstance(event, Tick | StreamBar):
+                self._note(event, feed)
+        now_ns = session.now_ns()
+        for feed in feeds.values():
+            # Events that came after the queue was emptied may be as old as that moment.
+            told = feed.advance(before_ns)
+            if told:
+                self._tell(told)
+        self._fill_starts(now_ns)
+        while self._reports:
+            self._report(self._reports.popleft())
+        if self._table is not None:
+            self._table.draw(tuple(feeds.values()), now_ns, session.state.value)
+
+    def summary(self) -> list[str]:
+        """Return what came, what was wrong with it, and the outages."""
+        feeds = self.feeds.values()
+        counts = [feed.counts for feed in feeds]
+        seconds = (self._ended_ns - self._began_ns) / _SECOND_NS
+        late, disordered = sum(one.late for one in counts), sum(one.out_of_order for one in counts)
+        lines = [
+            f"Summary - {len(self.symbols)} symbols, {seconds:.0f} s, {sum(feed.ticks for feed in feeds)} ticks "
+            f"({late} late, {disordered} out of order, {sum(one.outside for one in counts)} outside the session), "
+            f"{self.bars} bars",
+        ]
+        if revised := sum(feed.revised for feed in feeds):
+            lines.append(f"Summary - {revised} minutes told from ticks were different in history after an outage")
+        if self._recorder is not None:
+            lines.append(f"Summary - {self._recorder.rows} rows appended in {self._recorder.folder}")
+        if self._session.dropped_events:
+            lines.append(f"Summary - {self._session.dropped_events} events dropped: this machine is too slow for them")
+        outages = self._session.outages
+        for one in outages:
+            length = ((one.ended_ns or self._ended_ns) - one.began_ns) / _SECOND_NS
+            lines.append(f"Outage - {length:.0f} s{', expected' if one.is_expected else ''}: {one.cause}")
+        return lines if outages else [*lines, "Outages - none"]
+
+    # Inside.
+
+    def _tell(self, bars: "Sequence[TrackedBar]") -> None:
+        from quant_trading.data.tracker_lines import bar_lines
+
+        for told in bars:
+            self.bars += 1
+            if self._recorder is not None:
+                self._recorder.add(told)
+            lines = list(bar_lines(told))
+            if self._table is not None:
+                self._table.bar(told)
+                lines = lines[1:]  # the bar itself stands in the table
+            for line in lines:
+                self._say(line)
+
+    def _note(self, note: "StreamNote", feed: "Feed | None") -> None:
+        self._say(f"Stream - {note.kind.value}: {note.text}")
+        if feed is not None:
+            self._tell(feed.note(note, self._session.now_ns()))
+
+    def _report(self, report: "Report") -> None:
+        from quant_trading.data.tracker_lines import exchange_time
+
+        text = report.text.partition("\n")[0]
+        self._say(f"Session - {exchange_time(report.at_ns)} {report.kind.value}, {report.state.value}: {text}")
+
+    def _fill_starts(self, now_ns: int) -> None:
+        """Bring the minutes in which streams began from history, once they are over."""
+        due = {feed.symbol: feed for feed in self.feeds.values() if feed.due_ns is not None and feed.due_ns <= now_ns}
+        if not due or now_ns < self._retry_ns:
+            return
+        self._retry_ns = now_ns + _RETRY_NS
+        history = self._history(tuple(due), "1800 S")
+        now_ns = self._session.now_ns()
+        for symbol, columns in history.items():
+            self._tell(due[symbol].fill_start(columns, now_ns))
+
+    def _history(self, symbols: Sequence[str], duration: str) -> "dict[str, BarColumns]":
+        from quant_trading.core.recent_bars import recent_bars
+
+        read = partial(recent_bars, symbols=symbols, bar_size="1 min", duration=duration)
+        try:
+            found, missing = self._session.call(read, _ANSWER_SECONDS)
+        except ConnectionLost as error:
+            self._say(f"History - not now: {error}")
+            return {}
+        for symbol, why in missing.items():
+            self._say(f"History - {symbol}: no bars, {why}")
+        return found
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

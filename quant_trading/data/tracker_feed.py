@@ -1,0 +1,259 @@
+"""One tracked symbol: the ticks of its stream into trades, trades into bars, bars into MACD. Pure.
+
+Market data come sampled (about four times a second): LAST is the newest trade, VOLUME the total of the day. So each
+new LAST is a trade of its own size, and what VOLUME has grown beyond these sizes traded too, at the last price. What
+comes right after a subscription is a snapshot of the past and no trade.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from quant_trading.core.streams import NoteKind, StreamBar, StreamNote, Tick
+from quant_trading.data.bars import MINUTE_NS, Bar, BarAggregator, Calendar, TickCounts, regular_hours
+from quant_trading.domain.bars import BarColumns
+from quant_trading.indicators.macd import MacdStep
+
+__all__ = ["WARMUP_BARS", "Feed", "TrackedBar"]
+
+# MACD(12, 26, 9) has forgotten its first close to 1e-10 by then.
+WARMUP_BARS = 300
+_SETTLE_NS = 5_000_000_000  # TWS completes a bar of history a moment after its end
+
+
+class TrackedBar(NamedTuple):
+    """A closed bar with its MACD(12, 26, 9).
+
+    Attributes:
+        crossing: 1 when the histogram came above 0 with this bar, -1 when it fell below, else and while warming up 0.
+        bars_seen: bars of this timeframe so far, with those of history; crossings count from 300 on.
+    """
+
+    symbol: str
+    bar: Bar
+    macd: float
+    signal: float
+    histogram: float
+    crossing: int
+    bars_seen: int
+
+    @property
+    def is_warm(self) -> bool:
+        """Return whether the averages have seen enough bars."""
+        return self.bars_seen >= WARMUP_BARS
+
+
+class _Line:
+    """MACD of one timeframe."""
+
+    __slots__ = ("_count", "_histogram", "_step")
+
+    def __init__(self) -> None:
+        self._step = MacdStep()
+        self._count = 0
+        self._histogram = 0.0
+
+    def add(self, symbol: str, bar: Bar) -> TrackedBar:
+        macd, signal, histogram = self._step.step(bar.close)
+        self._count += 1
+        crossing = 0
+        if self._count > WARMUP_BARS:
+            crossing = (self._histogram <= 0.0 < histogram) - (self._histogram >= 0.0 > histogram)
+        self._histogram = histogram
+        return TrackedBar(symbol, bar, macd, signal, histogram, crossing, self._count)
+
+
+class Feed:
+    """What a tracker keeps of one symbol. Every call returns the bars it closed.
+
+    Bars wait from the start until the minute in which the stream began has come from history, and through each gap
+    of the stream until the session has told what was missed.
+
+    Args:
+        timeframes: minutes.
+        grace_ns: how long a minute waits for late ticks.
+        history: 1-minute bars up to `now_ns`, None when there are none: then the first bars come from ticks alone.
+        now_ns: UTC ns when `history` was read.
+    """
+
+    def __init__(
+        self,
+        symbol: str,
+        timeframes: Sequence[int],
+        *,
+        grace_ns: int,
+        history: BarColumns | None,
+        now_ns: int,
+        calendar: Calendar = regular_hours,
+    ) -> None:
+        self.symbol = symbol
+        self.quotes: dict[str, float] = {}
+        self.ticks = 0
+        self.revised = 0  # minutes told already that history later had otherwise
+        self._calendar = calendar
+        self._lines = {minutes: _Line() for minutes in timeframes}
+        self._is_snapshot = True
+        self._has_volume = False
+        self._total = self._counted = 0.0
+        self._last_came_with: float | None = None
+        self._recent: dict[int, Bar] = {}
+        self._known_until = 0  # end of the newest minute of history
+        self._waits_for: set[str] = set()
+        self.due_ns: int | None = None  # from then on history has the minute in which the stream began
+        start_ns = int(history.start_ns[0]) if history is not None and len(history.start_ns) else None
+        all_frames = (1, *(n for n in timeframes if n > 1))
+        self._bars = BarAggregator(all_frames, grace_ns=grace_ns, start_ns=start_ns, calendar=calendar)
+        self.warmed: list[TrackedBar] = []
+        if history is not None and start_ns is not None:
+            self._waits_for.add("stream")
+            self._add_history(history, now_ns)
+            if self._known_until:
+                self.warmed = self._lined(self._bars.advance(self._known_until + grace_ns))
+            self._bars.hold()
+
+    @property
+    def counts(self) -> TickCounts:
+        """Return what became of the trades."""
+        return self._bars.counts
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return True while bars are kept back."""
+        return bool(self._waits_for)
+
+    # What the session tells.
+
+    def tick(self, tick: Tick) -> Sequence[TrackedBar]:
+        """Take one tick of the stream."""
+        _, ns, field, price, size = tick
+        self.ticks += 1
+        if field == "LAST":
+            if price != price:
+                return ()
+            self.quotes["LAST"] = price
+            self._last_came_with = size
+            if self._is_snapshot:
+                self._is_snapshot = self._has_volume  # until VOLUME has come, where it comes
+                return ()
+            if size > 0.0:
+                self._counted += size
+            bars = self._bars.tick(ns, price, size)
+            return self._lined(bars) if bars else ()
+        if field == "VOLUME":
+            return self._volume(ns, size)
+        if price == price:
+            self.quotes[field] = price
+        elif field == "LAST_SIZE":
+            return self._last_size(ns, size)
+        return ()
+
+    def trade(self, tick: Tick) -> Sequence[TrackedBar]:
+        """Take one trade of a tick-by-tick stream."""
+        self.ticks += 1
+        if tick.field != "LAST":
+            return ()  # a report that no chart shows
+        self.quotes["LAST"] = tick.price
+        bars = self._bars.tick(tick.time_ns, tick.price, tick.size)
+        return self._lined(bars) if bars else ()
+
+    def _volume(self, ns: int, total: float) -> Sequence[TrackedBar]:
+        self.quotes["VOLUME"] = total
+        last = self.quotes.get("LAST")
+        more = total - self._total - self._counted
+        is_first = self._is_snapshot or not self._has_volume or total < self._total
+        self._has_volume, self._is_snapshot, self._total = True, False, total
+        if is_first or last is None:
+            self._counted = 0.0
+            return ()
+        self._counted = max(-more, 0.0)  # sizes TWS has told before their total
+        if more <= 0.0:
+            return ()
+        bars = self._bars.tick(ns, last, more)
+        return self._lined(bars) if bars else ()
+
+    def _last_size(self, ns: int, size: float) -> Sequence[TrackedBar]:
+        repeats, self._last_came_with = self._last_came_with == size, None
+        last = self.quotes.get("LAST")
+        # With VOLUME the trade is counted by it; without, this is all that tells of a trade at the same price.
+        if repeats or self._has_volume or last is None or self._is_snapshot:
+            return ()
+        bars = self._bars.tick(ns, last, size)
+        return self._lined(bars) if bars else ()
+
+    def note(self, note: StreamNote, now_ns: int) -> Sequence[TrackedBar]:
+        """Take a remark of the session about the stream."""
+        if note.kind is NoteKind.GAP:
+            self._is_snapshot = True
+            self._waits_for.add("gap")
+            self._bars.hold()
+        elif note.kind is NoteKind.FILLED:
+            return self._go_on("gap", now_ns)
+        elif note.kind is NoteKind.LIVE and "stream" in self._waits_for:
+            return self._began(note.time_ns, now_ns)
+        return ()
+
+    def _began(self, ns: int, now_ns: int) -> Sequence[TrackedBar]:
+        self._waits_for.discard("stream")
+        opened, _ = self._calendar(ns)
+        end_ns = ns + MINUTE_NS - (ns - opened) % MINUTE_NS
+        if ns < opened or end_ns <= self._known_until:
+            self._waits_for.add("start")
+            return self._go_on("start", now_ns)
+        self._waits_for.add("start")
+        self.due_ns = end_ns + _SETTLE_NS
+        return ()
+
+    def backfill(self, bar: StreamBar) -> None:
+        """Take a minute that history has in place of a gap."""
+        if bar.is_final:
+            self._add(bar.start_ns, (bar.open, bar.high, bar.low, bar.close), bar.volume)
+
+    def fill_start(self, history: BarColumns, now_ns: int) -> Sequence[TrackedBar]:
+        """Take the history asked for at `due_ns`; bars go on when it has the minute in which the stream began."""
+        due_ns = self.due_ns
+        self._add_history(history, now_ns)
+        if due_ns is None or self._known_until < due_ns - _SETTLE_NS:
+            return ()
+        self.due_ns = None
+        return self._go_on("start", now_ns)
+
+    def advance(self, now_ns: int) -> Sequence[TrackedBar]:
+        """Take the time."""
+        due = self._bars.due_ns
+        if due is not None and now_ns < due:
+            return ()
+        return self._lined(self._bars.advance(now_ns))
+
+    # Inside.
+
+    def _add_history(self, history: BarColumns, now_ns: int) -> None:
+        """Take those of the 1-minute bars that were over when they were read, at `now_ns`."""
+        rows = zip(
+            history.start_ns.tolist(), history.end_ns.tolist(), history.open.tolist(), history.high.tolist(),
+            history.low.tolist(), history.close.tolist(), history.volume.tolist(), strict=True,
+        )  # fmt: skip
+        for start, end, opened, high, low, close, volume in rows:
+            if end + _SETTLE_NS <= now_ns:
+                self._add(start, (opened, high, low, close), volume)
+                self._known_until = max(self._known_until, end)
+
+    def _go_on(self, reason: str, now_ns: int) -> Sequence[TrackedBar]:
+        self._waits_for.discard(reason)
+        return () if self._waits_for else self._lined(self._bars.release(now_ns))
+
+    def _add(self, start_ns: int, prices: tuple[float, float, float, float], volume: float) -> None:
+        if not self._bars.add_minute(start_ns, prices, volume):
+            told = self._recent.get(start_ns)
+            if told is not None and (told[4:8], told.volume) != (prices, volume):
+                self.revised += 1
+
+    def _lined(self, bars: Sequence[Bar]) -> list[TrackedBar]:
+        told = []
+        for bar in bars:
+            if bar.minutes == 1:
+                self._recent[bar.start_ns] = bar
+                if len(self._recent) > 60:
+                    del self._recent[next(iter(self._recent))]
+            line = self._lines.get(bar.minutes)
+            if line is not None:
+                told.append(line.add(self.symbol, bar))
+        return told
