@@ -49,6 +49,7 @@ _log = logging.getLogger(__name__)
 _PROOF_SECONDS = 15.0
 _RESOLVE_SECONDS = 30.0
 _COMPETING_SECONDS = 60.0
+_ON_ITS_WAY_SECONDS = 5.0  # what was sent before TWS's word is no sign that it has changed its mind
 _FIRST_RETRY, _LONGEST_RETRY = 15.0, 300.0
 _COMPETING = 10197
 _ASLEEP_SECONDS = 3600.0  # between two looks while the table of sessions has no answer
@@ -189,6 +190,7 @@ class StreamDesk:
             self._note(stream, NoteKind.ADVICE, words)
         elif code == _COMPETING:
             self.damage(stream)
+            stream.mute_until = asyncio.get_running_loop().time() + _ON_ITS_WAY_SECONDS
             self._degrade(stream, words, _COMPETING_SECONDS)
             self._owner.trouble("competing session", words)
         elif effect is Effect.MUST_RESUBSCRIBE:
@@ -330,7 +332,7 @@ class StreamDesk:
             return
         stream.heard_at, stream.heard_ns = now, self._packet_ns
         stream.liveness.heard(now)
-        if stream.state is not StreamState.LIVE:
+        if stream.state is not StreamState.LIVE and now >= stream.mute_until:
             stream.state = StreamState.LIVE
             stream.retries = 0
             stream.stop_retry()

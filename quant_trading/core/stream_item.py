@@ -11,6 +11,7 @@ from quant_trading.domain.errors import UsageError
 __all__ = ["Stream", "new_stream"]
 
 _SECOND_NS = 1_000_000_000
+_FIVE_SECONDS_DEADLINE = 20.0  # these come every five seconds, trades or not
 
 
 @dataclass(eq=False, slots=True)
@@ -25,6 +26,7 @@ class Stream:
         gap_from_ns: from when on data may be missing, None for nothing.
         damages: how often something went wrong; a filling that was overtaken by one is not the last.
         asks: how often it was asked for.
+        mute_until: data before this moment (loop seconds) do not make it live.
         awaits_answer, answer_covers: the history at the head of running bars is under way; it reaches back far enough.
     """
 
@@ -41,6 +43,7 @@ class Stream:
     damages: int = 0
     asks: int = 0
     retries: int = 0
+    mute_until: float = 0.0
     awaits_answer: bool = False
     answer_covers: bool = True
     silence_timer: asyncio.TimerHandle | None = field(default=None, repr=False)
@@ -101,4 +104,7 @@ def new_stream(number: int, request: StreamRequest) -> Stream:
         raise UsageError(f'{request.symbol}: TWS keeps no bars of {size.words} up to date; the smallest are "5 secs"')
     is_bars = request.kind in (StreamKind.RUNNING_BARS, StreamKind.FIVE_SECOND_BARS)
     book = BarBook(number, size.seconds * _SECOND_NS) if is_bars else None
-    return Stream(number, request, size, book, Liveness(request.deadline_seconds))
+    deadline = request.deadline_seconds
+    if deadline is None and request.kind is StreamKind.FIVE_SECOND_BARS:
+        deadline = _FIVE_SECONDS_DEADLINE
+    return Stream(number, request, size, book, Liveness(deadline))

@@ -145,7 +145,7 @@ StreamEvent = Tick | StreamBar | StreamNote
 
 _FIRST_DATUM_SECONDS = 40.0  # the first tick of a quiet stock may take 12 s and more (reported)
 _SHORTEST, _LONGEST = 20.0, 900.0
-_USUAL_GAPS = 20.0  # so many usual gaps without a datum are no accident
+_USUAL_GAPS = 12.0  # so many usual gaps without a datum are no accident
 _MEMORY = 0.05  # weight of the newest gap in the usual one
 
 

@@ -1,5 +1,6 @@
 """A supervised session on a shipped scenario or a simulator, in virtual time."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -49,8 +50,6 @@ class Play:
 
     def run(self, seconds: float) -> None:
         """Let time pass, and take what comes."""
-        import asyncio
-
         end = self.loop.time() + seconds
         while self.loop.time() < end:
             self.loop.run_until_complete(asyncio.sleep(min(600.0, end - self.loop.time())))
@@ -87,7 +86,9 @@ def play(
         session.start()
         for wish in wishes:
             session.subscribe(wish)
-        yield on
-        session.stop()
+        try:
+            yield on
+        finally:
+            session.stop()
     finally:
         loop.close()
