@@ -1,6 +1,6 @@
 """The course a price takes through a session: a walk whose next step nobody can tell.
 
-A session is drawn in two rounds. Its course at some thirty knots is drawn first, with the day it belongs to, so that
+A session is drawn in two rounds. Its course at some fifteen knots is drawn first, with the day it belongs to, so that
 the day's high and low are those of its own course; the minutes between two knots follow when somebody looks at them.
 Both are bridges of Brownian motion, run by a clock that is fast where markets are restless: what the price will do has
 no connection with what it did, at any distance in time, and the close of a day does not show before it is there.
@@ -17,8 +17,8 @@ from quant_trading.tws_sim.tape import FloatArray, IntArray
 
 __all__ = ["KNOTS", "Course", "bridges", "restless_clock", "round_the_clock"]
 
-KNOTS = 30
-"""A session is drawn at the ends of this many equal parts; sessions are whole multiples of half an hour."""
+KNOTS = 15
+"""A session is drawn at the ends of this many equal parts; sessions last whole half hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +94,5 @@ def _clock(behind: list[float]) -> FloatArray:
 def _knot_moments(n: int) -> IntArray:
     """Return the step at which each knot lies, int64[KNOTS + 1]."""
     if n < KNOTS:
-        raise ValueError(f"a session of {n} steps has no {KNOTS} parts; split sessions of half an hour or more")
+        raise ValueError(f"a session of {n} steps has no {KNOTS} parts; split sessions of that many minutes or more")
     return np.arange(KNOTS + 1, dtype=np.int64) * n // KNOTS

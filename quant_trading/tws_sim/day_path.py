@@ -1,10 +1,12 @@
 """The days of the built-in market: factors that all names share, and the path of one name.
 
 A day's move is made of one market factor, one factor per sector and one of the name's own, each a function of the
-day's number. Only the walk itself depends on what came before it; its state is kept at the begin of every piece, so
-that any stretch of a path costs no more than its own days.
+day's number. Only the walk itself depends on what came before it; where it stands at the begin of every
+piece of days is drawn first, and the days inside lead from one to the next, so that any stretch of a path costs no
+more than its own days.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import accumulate
@@ -33,9 +35,9 @@ _REPORT_EVERY, _REPORT_JUMP = 63, 3.5
 _STREAM_MARKET, _STREAM_SECTOR = 1, 2
 STREAM_OWN = 3
 # A day reaches beyond the knots of its course, by this much of its deviation: mean 0.11, as a walk does.
-_BEYOND, _BEYOND_SPREAD = 0.05, 0.08
-# A course takes a quarter of a kilobyte a day, so long stretches are made in parts, and few of them kept.
-_COURSE_DAYS, _KEPT_COURSES = 512, 16
+_BEYOND, _BEYOND_SPREAD = 0.08, 0.10
+# A course takes a hundred bytes a day, so long stretches are made in parts, and few of them kept.
+_COURSE_DAYS, _KEPT_COURSES = 512, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,22 @@ class _Moves:
 
     day: FloatArray
     night: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _PieceSums:
+    """What weighted moves add up to over each piece of days: the walks of all names step from piece to piece on these.
+
+    Attributes:
+        market, variance: float64[P]: of the market's moves; of the squares of what scales a name's own.
+        reports: float64[_REPORT_EVERY, P], the part of `variance` on the days on which some names report.
+        sector: gives the sums of a sector's moves.
+    """
+
+    market: FloatArray
+    variance: FloatArray
+    reports: FloatArray
+    sector: Callable[[str], FloatArray]
 
 
 class Factors:
@@ -73,6 +91,7 @@ class Factors:
         by_day, by_night = shocks(mix(seed, _STREAM_MARKET, 1), 0, len(stamps))
         self.market = _Moves(_MARKET_DAY * self.level * by_day, _MARKET_NIGHT * self.level * by_night)
         self.sector = cache(self._sector)
+        self.sums = cache(self._sums)
         self._courses: Recent[tuple[int, int, int], FloatArray] = Recent(_KEPT_COURSES)
 
     def __len__(self) -> int:
@@ -93,10 +112,39 @@ class Factors:
             self._courses.keep((key, first, last), found)
         return found
 
+    def _sums(self, pull: float) -> _PieceSums:
+        """Return the sums over pieces for walks on a spring of that strength."""
+        weights = piece_weights(pull)
+        squares = (self.root_level * np.resize(weights, len(self))) ** 2
+        number = np.arange(len(self))
+        reports = np.zeros((_REPORT_EVERY, -(-len(self) // PIECE)))
+        np.add.at(reports, (number % _REPORT_EVERY, number // PIECE), squares)
+
+        def sector(name: str) -> FloatArray:
+            moves = self.sector(name)
+            return np.asarray(by_piece(moves.day + moves.night, weights).sum(axis=1))
+
+        market = by_piece(self.market.day + self.market.night, weights).sum(axis=1)
+        return _PieceSums(market, reports.sum(axis=0), reports, cache(sector))
+
     def _sector(self, name: str) -> _Moves:
         """Return the moves of a sector beside the market's."""
         day, night = shocks(mix(self.seed, _STREAM_SECTOR, name_key(name)), 0, len(self))
         return _Moves(_SECTOR_DAY * self.root_level * day, _SECTOR_NIGHT * self.root_level * night)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The course of a name from piece to piece, P of them.
+
+    Attributes:
+        starts: float64[P + 1], the walk before each piece.
+        own, variance: float64[P], the weighted sum of the name's own moves in each, and its variance.
+    """
+
+    starts: FloatArray
+    own: FloatArray
+    variance: FloatArray
 
 
 class DayPath:
@@ -119,9 +167,10 @@ class DayPath:
         pull = _PULL_LEVERAGED if abs(listing.beta) >= 2.0 else _PULL
         pull = listing.pull / _SESSIONS_PER_YEAR if listing.pull else pull
         self._own_vol = listing.own_vol / np.sqrt(_SESSIONS_PER_YEAR)
-        self._power = (1.0 - pull) ** np.arange(1, PIECE + 1)
-        # The walk before each piece.
-        self._walked: list[float] = [0.0]
+        self._weights = piece_weights(pull)
+        self._pull = pull
+        self._reports = -self._moves_key % _REPORT_EVERY if listing.stock_type == "COMMON" else None
+        self._plan: _Plan | None = None
 
     def make(self, first: int, last: int) -> TapeBars:
         """Return the days first <= day < last; `first` is a multiple of `PIECE`, `last` too or the end."""
@@ -186,26 +235,33 @@ class DayPath:
             knots.min(axis=1, out=lowest[part])
         return highest, lowest
 
+    def _planned(self) -> _Plan:
+        """Return the walk at the begin of each piece; a name's own moves inside of it are made to lead to the next."""
+        if self._plan is not None:
+            return self._plan
+        listing, factors = self._listing, self._factors
+        sums = factors.sums(self._pull)
+        variance = (_OWN_DAY**2 + _OWN_NIGHT**2) * sums.variance
+        if self._reports is not None:
+            variance = variance + _OWN_NIGHT**2 * (_REPORT_JUMP**2 - 1.0) * sums.reports[self._reports]
+        variance = variance * self._own_vol**2
+        pieces = np.arange(len(variance), dtype=np.int64)
+        own = np.sqrt(variance) * normals(keys_at(mix(self._moves_key, STREAM_OWN, 4), pieces), 0, 1)[:, 0]
+        added = own + listing.beta * sums.market + listing.sector_beta * sums.sector(listing.sector)
+        if listing.twin:
+            added = added + by_piece(self._apart(0, len(factors)), self._weights).sum(axis=1)
+        kept = 1.0 / float(self._weights[-1])
+        starts = list(accumulate(added.tolist(), lambda walk, more: kept * (walk + more), initial=0.0))
+        self._plan = _Plan(np.array(starts), own, variance)
+        return self._plan
+
     def _walk(self, first: int, moves: FloatArray) -> FloatArray:
         """Return the walk from the day before `first` on: x with x[t] = (1 - pull) x[t - 1] + moves[t]."""
+        sums = np.cumsum(by_piece(moves, self._weights), axis=1)
         begin = first // PIECE
-        known = len(self._walked) - 1
-        if known < begin:
-            day, night = self._log_moves(known * PIECE, first)
-            before = (day + night).reshape(-1, PIECE)
-            before /= self._power
-            added = np.cumsum(before, axis=1)[:, -1].tolist()
-            kept = float(self._power[-1])
-            self._walked += list(accumulate(added, lambda walk, add: kept * (walk + add), initial=self._walked[-1]))[1:]
-        whole = -(-len(moves) // PIECE)
-        padded = np.zeros(whole * PIECE)
-        padded[: len(moves)] = moves
-        sums = np.cumsum(padded.reshape(-1, PIECE) / self._power, axis=1)
-        kept, walked = float(self._power[-1]), [self._walked[begin]]
-        for added in sums[:-1, -1].tolist():
-            walked.append(kept * (walked[-1] + added))
-        walk = self._power * (np.array(walked)[:, None] + sums)
-        return np.concatenate([walked[:1], walk.ravel()[: len(moves)]])
+        starts = self._planned().starts[begin : begin + len(sums)]
+        walk = (starts[:, None] + sums) / self._weights
+        return np.concatenate([starts[:1], walk.ravel()[: len(moves)]])
 
     def _moves(self, first: int, last: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return each day's whole log move, its night part, and the volatility of its day part."""
@@ -221,26 +277,56 @@ class DayPath:
         """Return each day's log move from open to close, and that of the night before it."""
         listing, factors, span = self._listing, self._factors, slice(first, last)
         sector = factors.sector(listing.sector)
-        own_day, own_night = shocks(mix(self._moves_key, STREAM_OWN, 0), first, last)
-        own = self._own_vol * factors.root_level[span]
-        if listing.stock_type == "COMMON":
-            # Four times a year a company reports, after the close.
-            shift = (first + self._moves_key) % _REPORT_EVERY
-            own_night[-shift % _REPORT_EVERY :: _REPORT_EVERY] *= _REPORT_JUMP
-        day = listing.beta * factors.market.day[span] + listing.sector_beta * sector.day[span]
-        night = listing.beta * factors.market.night[span] + listing.sector_beta * sector.night[span]
-        day += _OWN_DAY * own * own_day
-        night += _OWN_NIGHT * own * own_night
+        day, night = self._own_moves(first, last)
+        day += listing.beta * factors.market.day[span]
+        day += listing.sector_beta * sector.day[span]
+        night += listing.beta * factors.market.night[span]
+        night += listing.sector_beta * sector.night[span]
         if listing.twin:
-            # The same company elsewhere moves along, but for the exchange rate and the last cent.
-            day += 0.003 * shocks(mix(self._key, STREAM_OWN, 2), first, last)[0]
+            day += self._apart(first, last)
         return day, night
+
+    def _own_moves(self, first: int, last: int) -> tuple[FloatArray, FloatArray]:
+        """Return the day and night moves of the name alone: normal ones, given what they add up to over each piece."""
+        plan, begin = self._planned(), first // PIECE
+        day, night = shocks(mix(self._moves_key, STREAM_OWN, 0), first, last)
+        by_day = self._own_vol * self._factors.root_level[first:last]
+        by_night = _OWN_NIGHT * by_day
+        by_day = _OWN_DAY * by_day
+        if self._reports is not None:
+            # Four times a year a company reports, after the close.
+            by_night[(self._reports - first) % _REPORT_EVERY :: _REPORT_EVERY] *= _REPORT_JUMP
+        day, night = day * by_day, night * by_night
+        added = by_piece(day + night, self._weights).sum(axis=1)
+        pieces = slice(begin, begin + len(added))
+        missing = (plan.own[pieces] - added) / plan.variance[pieces]
+        share = (missing[:, None] * self._weights).ravel()[: last - first]
+        day += share * by_day**2
+        night += share * by_night**2
+        return day, night
+
+    def _apart(self, first: int, last: int) -> FloatArray:
+        """Return what parts a listing from its twin, for the exchange rate and the last cent."""
+        return np.asarray(0.003 * shocks(mix(self._key, STREAM_OWN, 2), first, last)[0])
 
 
 def shocks(key: int, first: int, last: int) -> tuple[FloatArray, FloatArray]:
     """Return standard normal shocks of the days first <= day < last and of the nights before them."""
     drawn = normals(keys_at(key, np.arange(first, last, dtype=np.int64)), 0, 2)
     return drawn[:, 0], drawn[:, 1]
+
+
+def piece_weights(pull: float) -> FloatArray:
+    """Return how much a move on each day of a piece is worth on the last day before it, float64[PIECE]."""
+    return np.asarray((1.0 - pull) ** -np.arange(1.0, PIECE + 1.0))
+
+
+def by_piece(moves: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return weighted moves as a row for each piece, the last one filled up with zeros."""
+    size = -(-len(moves) // PIECE) * PIECE
+    if size != len(moves):
+        moves = np.concatenate([moves, np.zeros(size - len(moves))])
+    return moves.reshape(-1, PIECE) * weights
 
 
 def on_grid(price: FloatArray, *, scale: int, floor: float) -> FloatArray:
