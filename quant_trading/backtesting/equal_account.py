@@ -47,7 +47,7 @@ def account_equal_weights(
              float(terms.commission), terms.close_last, float(limits.max_gross_exposure),
              float(limits.max_position_pct))  # fmt: skip
     columns: list[Any] = [np.ascontiguousarray(column).reshape(-1).view() for column in (open_price, close, sides)]
-    held, mark, names, wished = np.zeros(n_symbols), np.zeros(n_symbols), *np.zeros((2, n_symbols + 1), dtype=np.int64)
+    held, mark, names, wished = np.zeros(n_symbols), np.zeros(n_symbols), *np.zeros((2, n_symbols + 1), dtype=np.int32)
     rows = np.empty((n_bars, 8))
     walk: Callable[..., int] = run_equal_weights
     if is_worth_compiling(close.size) if compiled is None else compiled:
@@ -64,12 +64,12 @@ def account_equal_weights(
         open_price, close, equal_weights(signal_of(sides), limits), terms).holdings)  # fmt: skip
 
 
-def find_active(row: int, n_symbols: int, sides: Sequence[int], active: _Places) -> int:
-    """Put the symbols with a long or short side into `active`, int64[N + 1]; return how many there are."""
+def find_active(n_symbols: int, sides: Sequence[int], active: _Places) -> int:
+    """Put the symbols with a long or short side into `active`, int32[N + 1]; return how many there are."""
     count = 0
     for j in range(n_symbols):
         active[count] = j  # without a branch: the next one takes its place where this one has no side
-        count += 1 if sides[row + j] & 127 else 0  # HOLD is -128
+        count += sides[j] & 1  # 1 and -1 are odd, 0 and HOLD are even
     return count
 
 
@@ -80,73 +80,86 @@ def run_equal_weights(
 ) -> int:  # fmt: skip
     """Fill `rows` (8 per bar, the order of `Ledger`); return the dropped orders.
 
+    What turns from day to day cannot be foreseen: sums and lists are kept without branches on it.
+
     Args:
         open_price, close: float64[T x N]; sides: int8[T x N].
         held, mark: float64[N] of zeros, weights, and the last price of what is held.
-        names, wished: int64[N + 1], room for the symbols that are held and wished.
+        names, wished: int32[N + 1], room for the symbols that are held and wished.
     """
     equity = initial_capital
     dropped = kept = 0
     for t in range(n_bars):
-        row = t * n_symbols
         last = close_last and t == n_bars - 1
+        row = t * n_symbols
+        # An order is decided by the side, and on the close, of the row before, or of this one.
+        decided = row if fill == 1 else row - n_symbols
+        decides = decided >= 0 and equity > 0.0 and not (fill == 1 and last)
+        decided = max(decided, 0)
+        opinions, known = sides[decided : decided + n_symbols], close[decided : decided + n_symbols]
+        now = close[row : row + n_symbols]
+        prices = open_price[row : row + n_symbols] if fill == 0 else now
+        active = find_active(n_symbols, opinions, wished) if decides else 0
+        size = min(gross_limit / max(active, 1), cap)
         turnover = first = second = count = gross = net = 0.0
+        selling = 1.0 if decides else 0.0
+        at = 0
         for i in range(kept):
             j = names[i]
-            price = open_price[row + j] if fill == 0 else close[row + j]
+            weight, price = held[j], prices[j]
+            sold = selling * (1 - (opinions[j] & 1))  # 1 and -1 are odd, 0 and HOLD are even
             if price == price:
-                first += held[j] * (price / mark[j] - 1.0)
+                first += weight * (price / mark[j] - 1.0)
                 mark[j] = price
-        # Sides of the row before, or of this one; an order needs the close on which it was decided.
-        decided = row if fill == 1 else row - n_symbols
-        if decided >= 0 and equity > 0.0 and not (fill == 1 and last):
-            active = find_active(decided, n_symbols, sides, wished)
-            size = min(gross_limit / max(active, 1), cap)
-            before = kept
-            for i in range(active):
-                j = wished[i]
-                goal = sides[decided + j] * size
-                if goal != held[j] and close[decided + j] == close[decided + j]:
-                    price = open_price[row + j] if fill == 0 else close[row + j]
-                    if price == price:
-                        turnover += abs(goal - held[j])
-                        count += 1.0
-                        if held[j] == 0.0:
-                            names[kept] = j
-                            kept += 1
-                        held[j] = goal
-                        mark[j] = price
-                    else:
-                        dropped += 1
-            for i in range(before):
-                j = names[i]
-                if not sides[decided + j] & 127 and close[decided + j] == close[decided + j]:
-                    price = open_price[row + j] if fill == 0 else close[row + j]
-                    if price == price:
-                        turnover += abs(held[j])
-                        count += 1.0
-                        held[j] = 0.0
-                    else:
-                        dropped += 1
-        at, kept_before = 0, kept
-        for i in range(kept_before):
-            j = names[i]
-            now = close[row + j]
-            if fill == 0 and now == now:
-                second += held[j] * (now / mark[j] - 1.0)
-                mark[j] = now
-            if last and held[j] != 0.0:
-                if now == now:
-                    turnover += abs(held[j])
-                    count += 1.0
-                    held[j] = 0.0
-                else:
-                    dropped += 1
-            net += held[j]
-            gross += abs(held[j])
+                if known[j] == known[j]:
+                    count += sold
+                    turnover += abs(weight) * sold
+                    weight *= 1.0 - sold
+                    held[j] = weight
+            elif sold > 0.0 and known[j] == known[j]:
+                dropped += 1
+            net += weight
+            gross += abs(weight)
             names[at] = j
-            at += 1 if held[j] != 0.0 else 0
+            at += 1 if weight != 0.0 else 0
         kept = at
+        for i in range(active):
+            j = wished[i]
+            before, price = held[j], prices[j]
+            goal = opinions[j] * size
+            change = goal - before
+            if known[j] == known[j]:
+                if price == price:
+                    turnover += abs(change)
+                    count += change != 0.0
+                    names[kept] = j
+                    kept += 1 if before == 0.0 else 0
+                    held[j] = goal
+                    mark[j] = price
+                    net += change
+                    gross += abs(goal) - abs(before)
+                elif change != 0.0:
+                    dropped += 1
+        if fill == 0 or last:
+            at = 0
+            gross = net = 0.0
+            for i in range(kept):
+                j = names[i]
+                weight, price = held[j], now[j]
+                if price == price:
+                    second += weight * (price / mark[j] - 1.0)
+                    mark[j] = price
+                    if last:
+                        turnover += abs(weight)
+                        count += 1.0
+                        held[j] = weight = 0.0
+                elif last:
+                    dropped += 1
+                net += weight
+                gross += abs(weight)
+                names[at] = j
+                at += 1 if weight != 0.0 else 0
+            kept = at
         pnl = equity * (first + second + first * second)
         cost = equity * (cost_rate * turnover) + commission * count
         equity = equity + pnl - cost

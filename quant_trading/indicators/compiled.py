@@ -22,15 +22,16 @@ def is_worth_compiling(cells: int) -> bool:
 def machine_code(loop: Callable[..., Any]) -> Any:
     """Return `loop` compiled by numba, kept on disk where the place can be written.
 
-    No fast-math flag is set, so the compiled loop gives the bits of the interpreted one.
+    No fast-math flag is set, so the compiled loop gives the bits of the interpreted one. What is divided by 0 is
+    infinite or NaN, as in numpy: a check of every divisor would keep divisions out of vectors.
     """
     import numba
 
     use_wide_registers()
     try:
-        return numba.njit(nogil=True, cache=True)(loop)
+        return numba.njit(nogil=True, cache=True, error_model="numpy")(loop)
     except RuntimeError:  # numba found no folder it may write its cache to
-        return numba.njit(nogil=True)(loop)
+        return numba.njit(nogil=True, error_model="numpy")(loop)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 The k-th lowest return of a day is near that of the day before, in units of the spread of the day. A level is
 tried, the returns below it are counted (eight at a time), and the level is moved by what is missing over the
-density of returns there, until exactly k are below it. A row whose returns are tied at the level, or that does not
+density of returns there, until exactly k are below it. A row whose returns are tied at the level or that does not
 settle in two dozen counts, is sorted.
 """
 
