@@ -6,15 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quant_trading.data.bar_files import BarFile, open_bar_file, why_no_bars
 from quant_trading.data.files import replace_file
+from quant_trading.data.store_places import ACTIONS_FILE, STORE_FILE
 from quant_trading.domain.bar_sizes import BAR_SIZES, BarSize, Duration, parse_bar_size, parse_duration
 from quant_trading.domain.bars import BarColumns, BarPanel, no_bars, panel_from_columns
 from quant_trading.domain.errors import ConfigError, DataGap
 from quant_trading.refdata.sessions import exchange_days
+
+if TYPE_CHECKING:
+    from quant_trading.data.bar_store import BarStore
 
 __all__ = ["LocalBars", "SourceFile", "available", "load_panel", "provenance", "save_bars"]
 
@@ -26,7 +31,7 @@ OnError = Callable[[str, DataGap], None]
 
 
 class LocalBars:
-    """A `BarSource` over a folder, or over one long file; its now is the last bar.
+    """A `BarSource` over a folder, over one long file, or over a bar store; its now is the last bar.
 
     For a symbol and size it takes the first of `<SYMBOL>_<timeframe>.csv`, `<SYMBOL>_<timeframe>_bars_macd.csv`
     and `<SYMBOL>_<timeframe>.parquet`, then looks into the CSV and Parquet files with a `symbol` column.
@@ -57,7 +62,7 @@ def load_panel(
     start, or with the session.
 
     Args:
-        data_dir: folder of bar files, or one long file.
+        data_dir: folder of bar files, one long file, or a bar store (its TRADES).
         symbols: the columns, in this order.
         bar_size: IBKR's words or a timeframe, up to one day.
         duration: IBKR's words, back from the last bar of `end`: N D are sessions, W, M and Y the calendar.
@@ -80,9 +85,8 @@ def load_panel(
     if len(set(symbols)) < len(symbols):
         twice = next(symbol for i, symbol in enumerate(symbols) if symbol in symbols[:i])
         raise ConfigError(f"symbol {twice} is named twice; name it once")
-    bars, symbols = _bars_of(data_dir, symbols, size, skip_missing, on_error)
-    panel = panel_from_columns(symbols, size.words, [bars.get(symbol, no_bars()) for symbol in symbols])
-    panel = _between(panel, start, end)
+    panel = _between(_whole_panel(data_dir, symbols, size, skip_missing, on_error), start, end)
+    symbols = panel.symbols
     if reach is not None and len(panel):
         panel = panel.rows(_first_of(panel, reach), len(panel))
     empty = [symbol for j, symbol in enumerate(symbols) if not np.any(panel.close[:, j] == panel.close[:, j])]
@@ -99,6 +103,26 @@ def load_panel(
     if empty:
         _log.warning("%s: no bars of %s; they are skipped", data_dir, ", ".join(empty))
     return panel
+
+
+def _whole_panel(
+    place: Path, symbols: Sequence[str], size: BarSize, skip_missing: bool, on_error: OnError | None
+) -> BarPanel:
+    """Return all bars there are, without the symbols that `on_error` was told of."""
+    store = _store_at(place)
+    if store is not None:
+        return store.panel(symbols, size.words, skip_missing=skip_missing, on_error=on_error)
+    bars, remaining = _bars_of(place, symbols, size, skip_missing, on_error)
+    return panel_from_columns(remaining, size.words, [bars.get(symbol, no_bars()) for symbol in remaining])
+
+
+def _store_at(place: Path) -> "BarStore | None":
+    """Return the bar store that a folder is, None when it is a plain one."""
+    if not (place / STORE_FILE).is_file():
+        return None
+    from quant_trading.data.bar_store import BarStore  # plain folders do without it
+
+    return BarStore(place)
 
 
 def _bars_of(
@@ -141,6 +165,9 @@ def available(data_dir: Path, bar_size: str) -> list[str]:
     """
     size = parse_bar_size(bar_size)
     _check_place(data_dir)
+    store = _store_at(data_dir)
+    if store is not None:
+        return store.symbols(bar_size)
     if data_dir.is_file():
         opened = open_bar_file(data_dir)
         return sorted(opened.symbols()) if opened is not None and opened.is_long else []
@@ -169,7 +196,7 @@ class SourceFile:
     """A file that bars were read from, so that a result can name its data for good.
 
     Attributes:
-        name: file name without its folder.
+        name: file name without its folder; of a bar store with its folders.
         sha256: of its bytes, hexadecimal.
         size: bytes.
         symbols: which of the symbols asked for it holds.
@@ -186,17 +213,25 @@ def provenance(data_dir: Path, symbols: Sequence[str], bar_size: str) -> tuple[S
     import hashlib  # brings in OpenSSL
 
     size = parse_bar_size(bar_size)
-    single, holders = _files_of(data_dir, symbols, size)
     used: dict[Path, list[str]] = {}
-    for symbol in symbols:
-        path = single.get(symbol) or (holders[symbol].path if symbol in holders else None)
-        if path is not None:
-            used.setdefault(path, []).append(symbol)
+    store = _store_at(data_dir)
+    if store is not None:
+        for symbol in symbols:
+            used.update({path: [symbol] for path in store.files(symbol, bar_size)})
+        if used and (data_dir / ACTIONS_FILE).is_file():
+            used[data_dir / ACTIONS_FILE] = list(symbols)
+    else:
+        single, holders = _files_of(data_dir, symbols, size)
+        for symbol in symbols:
+            path = single.get(symbol) or (holders[symbol].path if symbol in holders else None)
+            if path is not None:
+                used.setdefault(path, []).append(symbol)
     sources = []
     for path, held in used.items():
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        sources.append(SourceFile(path.name, digest, path.stat().st_size, tuple(held)))
+        name = path.name if store is None else path.relative_to(data_dir).as_posix()
+        sources.append(SourceFile(name, digest, path.stat().st_size, tuple(held)))
     return tuple(sources)
 
 
