@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import rows
 from quant_trading.tws_sim.fields import format_number
-from quant_trading.tws_sim.history import HistoryAnswer
+from quant_trading.tws_sim.history import HistoryAnswer, HistoryRow
 from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.request_text import local_seconds
 from quant_trading.tws_sim.tape import FloatArray, IntArray
@@ -63,7 +63,7 @@ class FinishedRows:
         found = self._kept.find(key)
         if found is None:
             found = self._kept.keep(key, b"".join(_pieces(over)))
-        return found + b"".join(_pieces(replace(answer, bars=rows(answer.bars, slice(last, last + 1)))))
+        return found + "".join(f"{text}\0" for text in _row_texts(answer.last_row())).encode("ascii")
 
 
 def history_frame(
@@ -246,10 +246,15 @@ def _counts(values: IntArray) -> list[WordArray]:
 
 
 def _texts_one_by_one(answer: HistoryAnswer) -> Iterator[str]:
-    """Give the fields of the rows as TWS writes them: without an exponent, without needless zeros."""
-    for row in answer.rows:
-        yield row.date
-        for value in row[1:]:
-            text = repr(value)
-            assert isinstance(value, float | int), "all but the date are numbers"
-            yield text[:-2] if text.endswith(".0") else format_number(value) if "e" in text else text
+    """Give the fields of the rows as TWS writes them."""
+    return chain.from_iterable(map(_row_texts, answer.rows))
+
+
+def _row_texts(row: HistoryRow | None) -> Iterator[str]:
+    """Give the fields of a row as TWS writes them: without an exponent, without needless zeros."""
+    assert row is not None, "asked for rows that are there"
+    yield row.date
+    for value in row[1:]:
+        text = repr(value)
+        assert isinstance(value, float | int), "all but the date are numbers"
+        yield text[:-2] if text.endswith(".0") else format_number(value) if "e" in text else text
