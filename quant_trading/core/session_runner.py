@@ -143,6 +143,7 @@ class SessionRunner:
         self._alarm_timer: asyncio.TimerHandle | None = None
         self._farms: set[tuple[int, str]] = set()
         self._is_link_lost = False
+        self._last_look = Moment(0.0, 0)
 
     def _fetches(self, wished: Collection[str]) -> tuple[str, ...]:
         # A TWS that is read-only answers questions about orders by 321 alone: that is how it is found out.
@@ -236,6 +237,7 @@ class SessionRunner:
     async def _watch(self) -> None:
         """Ask for TWS's time again and again until the session is over."""
         policy = self.settings.policy
+        self._last_look = self._now()
         while not self._is_over():
             await self._sleep(policy.heartbeat_seconds)
             await self._beat()
@@ -247,7 +249,10 @@ class SessionRunner:
         if self._is_over():
             return
         policy = self.settings.policy
-        before, before_ns = self._loop.time(), self.now_ns()
+        jumped = self._jump()
+        if abs(jumped) > policy.jump_seconds:
+            self.connection.give_up(f"the clock jumped by {jumped:+.0f} s: this machine slept, or its time was set")
+            return
         try:
             said = await asyncio.wait_for(self.connection.ib.reqCurrentTimeAsync(), policy.heartbeat_timeout_seconds)
         except TimeoutError:
@@ -260,11 +265,12 @@ class SessionRunner:
         except ConnectionError as error:
             self.on_lost(str(error) or "the connection closed")
             return
-        running, wall = self._loop.time() - before, (self.now_ns() - before_ns) / 1e9
-        if abs(wall - running) > policy.jump_seconds:
-            self.connection.give_up(f"the clock jumped by {wall - running:+.0f} s: this machine slept, or was set")
-            return
         self._compare_clocks((said - _EPOCH).total_seconds() - self.now_ns() / 1e9)
+
+    def _jump(self) -> float:
+        """Return by how many seconds the wall clock has run ahead of the running time since the last look."""
+        last, self._last_look = self._last_look, self._now()
+        return (self._last_look.ns - last.ns) / 1e9 - (self._last_look.seconds - last.seconds)
 
     def _compare_clocks(self, seconds: float) -> None:
         """Note how far TWS's clock is ahead of ours; it tells whole seconds, cut off."""

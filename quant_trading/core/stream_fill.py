@@ -80,6 +80,8 @@ class Filler:
             _log.warning("%s: missed bars cannot be had yet: %r", stream.request.symbol, error)
             return None
         told = book.history([rows[key] for key in sorted(rows)], self._now_ns())
+        if until_ns is not None:
+            stream.told_until_ns = max(stream.told_until_ns, until_ns)
         return [bar for bar in told if until_ns is None or (bar.is_final and bar.end_ns <= until_ns)]
 
     async def _book_of_ticks(self, stream: Stream) -> tuple[BarBook, int]:
@@ -88,7 +90,7 @@ class Filler:
         book = BarBook(stream.number, size_ns)
         now_ns = self._now_ns()
         gap_ns = stream.gap_from_ns if stream.gap_from_ns is not None else now_ns
-        book.begin_at(gap_ns - gap_ns % size_ns)
+        book.begin_at(max(gap_ns - gap_ns % size_ns, stream.told_until_ns))
         until_ns = now_ns - now_ns % size_ns + size_ns
         await asyncio.sleep((until_ns - now_ns) / _SECOND_NS + _SETTLE_SECONDS)
         return book, until_ns

@@ -24,6 +24,7 @@ class Stream:
         request_id: the id it was asked for under, None while it is not.
         heard_at, heard_ns: when it last spoke, in loop seconds and UTC ns; 0 for never.
         gap_from_ns: from when on data may be missing, None for nothing.
+        told_until_ns: end of the bars that have stood in for missed ticks; none of them is told twice.
         damages: how often something went wrong; a filling that was overtaken by one is not the last.
         asks: how often it was asked for.
         mute_until: data before this moment (loop seconds) do not make it live.
@@ -40,6 +41,7 @@ class Stream:
     heard_at: float = 0.0
     heard_ns: int = 0
     gap_from_ns: int | None = None
+    told_until_ns: int = 0
     damages: int = 0
     asks: int = 0
     retries: int = 0
