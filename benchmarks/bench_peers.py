@@ -167,7 +167,7 @@ def line_of(peer: Peer, bench: Bench, ours: Run, references: dict[str, Run]) -> 
     why = why_unequal(run, references[key], WORKLOADS[peer.workload].compares, peer.tolerance)
     scale, report = scale_of(peer), run.report
     return Line(
-        name, _versions(report), report["best"] * scale, report["first"], run.cold, report["peak_mb"],
+        name, _version(peer, report), report["best"] * scale, report["first"], run.cold, report["peak_mb"],
         f"not equal: {why}" if why else _equal(run), math.nan if why else report["best"] * scale / ours.report["best"],
         scale > 1.0, peer.says,
     )  # fmt: skip
@@ -201,10 +201,10 @@ def _equal(run: Run) -> str:
     return f"yes, {len(entries):,} trades {entries_digest(entries)}" if len(entries) else "yes"
 
 
-def _versions(report: Mapping[str, Any]) -> str:
-    """Return the version of the engine itself; numpy and numba beside it where they are not ours."""
-    named = [value for value in report["versions"].values() if value]
-    return named[0] if named else ""
+def _version(peer: Peer, report: Mapping[str, Any]) -> str:
+    """Return the version of the package the engine's name begins with, "" for our own."""
+    known = {**report["versions"], "numpy": report["numpy"]}
+    return next((version for name, version in known.items() if peer.name.startswith(name)), "")
 
 
 def machine() -> str:

@@ -136,7 +136,10 @@ def test_the_table_shows_times_in_their_units_and_no_ratio_for_what_does_not_cou
 
 BENCH = Bench(Path("nowhere"), 0.0, 0)
 PEER = Peer("engine", "engine", "with_engine", "W1", cut={"bars": 1_965}, says="as ours")
-REPORT = {"versions": {"engine": "3"}, "best": 0.4, "first": 0.9, "peak_mb": 12.0, "equity": 5.0, "figures": {}}
+REPORT = {
+    "versions": {"pandas": "2", "engine": "3"}, "numpy": "1", "best": 0.4, "first": 0.9, "peak_mb": 12.0,
+    "equity": 5.0, "figures": {},
+}  # fmt: skip
 
 
 def test_a_peer_without_its_environment_is_skipped_with_the_reason(
@@ -165,7 +168,7 @@ def test_a_cut_run_is_scaled_and_marked(monkeypatch: pytest.MonkeyPatch) -> None
     assert line.warm == pytest.approx(4.0012, abs=1e-4)
     assert line.ratio == pytest.approx(4001.2, abs=0.1)
     assert line.is_estimate
-    assert line.name == "engine (1,965 bars)"
+    assert (line.name, line.version) == ("engine (1,965 bars)", "3")
     assert line.equal.startswith("yes, 2 trades ")
 
 
