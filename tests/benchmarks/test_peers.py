@@ -179,6 +179,20 @@ def test_the_time_of_an_unequal_run_has_no_ratio(monkeypatch: pytest.MonkeyPatch
     assert math.isnan(line.ratio)
 
 
+def test_without_a_run_of_ours_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stand_in(python: Path, module: str, *_: object, **__: object) -> Run:
+        if module == "with_desk":
+            raise NotRun("broken")
+        return Run(REPORT, TWO, np.zeros(0))
+
+    monkeypatch.setattr(bench_peers, "start", stand_in)
+    line = line_of(PEER, BENCH, Run(REPORT, TWO, np.zeros(0)), {})
+    assert line.note == "not compared, ours failed: broken"
+    assert math.isnan(line.ratio)
+    monkeypatch.setattr(bench_peers, "write_bars", lambda *_: None)
+    assert "| failed: broken |" in bench_peers.table_of("W1", (), BENCH, {})
+
+
 def test_an_adapter_that_fails_gives_its_last_words(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 0.0, 0)
     with pytest.raises(NotRun, match="No module named"):
