@@ -25,8 +25,9 @@ from quant_trading.backtesting.settings import (
     Sizing,
 )
 from quant_trading.backtesting.significance import deflated_sharpe
+from quant_trading.backtesting.sweep_figures import FIGURES, figures_of
 from quant_trading.backtesting.sweep_grid import Combinations, Value
-from quant_trading.backtesting.sweep_lanes import SeriesTerms, blocks_of
+from quant_trading.backtesting.sweep_lanes import Averages, Part, SeriesTerms, parts_of, run_part
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.errors import DataGap
 from quant_trading.domain.limits import Limits
@@ -35,17 +36,12 @@ from quant_trading.strategy.macd import Macd
 
 __all__ = ["FIGURES", "Heatmap", "SweepResult", "is_covered", "run_sweep"]
 
-FIGURES = (
-    "total_return", "cagr", "annual_volatility", "sharpe", "sortino", "max_drawdown", "calmar", "final_equity",
-    "orders", "total_cost",
-)  # fmt: skip
 _SESSIONS_PER_YEAR = 252
-_NOISE = 1e-12  # a mean this many times its deviation is the rounding of a constant series
-_CHUNK = 512
 _ROUNDING = {Rounding.HALF_EVEN: 0, Rounding.DOWN: 1, Rounding.NONE: 2}
 
 Runner = Callable[..., Any]
 Progress = Callable[[int, int], None]
+_Rows = tuple[Part, FloatArray, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,33 +162,28 @@ def run_sweep(
         raise DataGap(f"sweep of {strategy}: {len(panel)} bars are fewer than the {least} that the shortest "
                       "combination needs to warm up; ask for a longer duration")  # fmt: skip
     chosen = [combinations.strategies[i] for i in long_enough]
-    is_plain = is_covered(panel, chosen, settings)
-    parts = [range(at, min(at + _CHUNK, len(chosen))) for at in range(0, len(chosen), _CHUNK)]
-    if not is_plain:
-        parts = [range(i, i + 1) for i in range(len(chosen))]
+    series = _Series(panel, settings, first_bar, chosen) if is_covered(panel, chosen, settings) else None
+    parts = [Part(np.array([i]), 0) for i in range(len(chosen))] if series is None else parts_of(series.combinations)
 
-    def run_part(part: range) -> tuple[range, FloatArray, FloatArray]:
-        """Return the rows, their figures float64[K, figures] and the curve of the best of them."""
-        if is_plain:
-            return part, *_lanes(panel, [chosen[i] for i in part], settings, first_bar, limits, runner)
-        result = runner(panel, chosen[part[0]], limits, settings, first_bar, strategy)
+    def run_one(part: Part) -> _Rows:
+        """Return the figures of a part and the curve of the best of it."""
+        if series is not None:
+            return _lanes(series, part, lambda k: runner(panel, chosen[k], limits, settings, first_bar))
+        result = runner(panel, chosen[int(part.places[0])], limits, settings, first_bar, strategy)
         cost, orders = float(np.sum(result.ledger.cost)), float(np.sum(result.ledger.trades))
-        return (
-            part,
-            _figures(result.session_curve[:, np.newaxis], np.array([orders]), np.array([cost])),
-            (result.session_curve),
-        )
+        table, _ = figures_of(result.session_curve[:, np.newaxis], np.array([orders]), np.array([cost]))
+        return part, table, result.session_curve
 
     table = np.full((len(chosen), len(FIGURES)), np.nan)
     best_sharpe, best_curve, done = -math.inf, np.zeros(0), 0
     at_sharpe = FIGURES.index("sharpe")
-    for part, rows, curve in _in_order(run_part, parts, workers):
-        table[part.start : part.stop] = rows
+    for part, rows, curve in _in_order(run_one, parts, workers):
+        table[part.places] = rows
         sharpes = rows[:, at_sharpe]
         highest = float(np.nanmax(sharpes)) if not np.isnan(sharpes).all() else -math.inf
         if highest > best_sharpe or len(best_curve) == 0:
             best_sharpe, best_curve = highest, curve
-        done += len(part)
+        done += len(part.places)
         if progress is not None:
             progress(done, len(chosen))
     return SweepResult(
@@ -221,42 +212,49 @@ def is_covered(panel: BarPanel, strategies: Sequence[object], settings: Backtest
     )
 
 
-def _in_order(
-    run_part: Callable[[range], tuple[range, FloatArray, FloatArray]], parts: Sequence[range], workers: int
-) -> Iterator[tuple[range, FloatArray, FloatArray]]:
+def _in_order(run_one: Callable[[Part], _Rows], parts: Sequence[Part], workers: int) -> Iterator[_Rows]:
     if workers <= 1 or len(parts) == 1:
-        yield from map(run_part, parts)
+        yield from map(run_one, parts)
         return
     with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(run_part, parts)
+        yield from pool.map(run_one, parts)
 
 
-def _lanes(
-    panel: BarPanel, strategies: Sequence[Any], settings: BacktestSettings, first_bar: int, limits: Limits,
-    runner: Runner,
-) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-    """Return float64[K, figures] of these MACD runs, and the curve of the one with the highest Sharpe ratio."""
-    terms = _series_terms(panel, settings, first_bar)
-    shares = rounded(settings.shares, _ROUNDING[settings.rounding])
-    capital = settings.initial_capital
-    combinations = [(one.fast, one.slow, one.signal_span, one.seed) for one in strategies]
-    curves = np.empty((len(terms.session_ends) + 1, len(strategies)))
-    curves[0] = capital
-    orders, cost = np.empty(len(strategies)), np.empty(len(strategies))
-    for block in blocks_of(terms, combinations):
-        charged = settings.commission_per_trade * np.ceil(block.sides / 2.0) if settings.commission_per_trade else 0.0
-        curves[1:, block.places] = capital + shares * block.profit - charged
-        orders[block.places] = block.orders * (shares > 0.0)
-        cost[block.places] = shares * block.paid + settings.commission_per_trade * block.orders
-    worst = _worst_of_sessions(terms, shares, settings.commission_per_trade)
-    for k in np.flatnonzero((curves[:-1] - worst[:, np.newaxis] <= 0.0).any(axis=0)).tolist():
+class _Series:
+    """What all parts of a sweep in lanes share."""
+
+    def __init__(self, panel: BarPanel, settings: BacktestSettings, first_bar: int, strategies: Sequence[Any]) -> None:
+        self.settings = settings
+        self.terms = _series_terms(panel, settings, first_bar)
+        self.combinations = [(one.fast, one.slow, one.signal_span, one.seed) for one in strategies]
+        self.shares = rounded(settings.shares, _ROUNDING[settings.rounding])
+        self.worst = _worst_of_sessions(self.terms, self.shares, settings.commission_per_trade)
+        self.averages: Averages = {}
+
+
+def _lanes(series: _Series, part: Part, run_alone: Callable[[int], Any]) -> _Rows:
+    """Return float64[K, figures] of the MACD runs of a part, and the curve of that with the highest Sharpe ratio."""
+    settings, shares, terms = series.settings, series.shares, series.terms
+    commission = settings.commission_per_trade
+    outcome = run_part(terms, [series.combinations[i] for i in part.places], part.shared, known=series.averages)
+    curves = np.empty((len(terms.session_ends) + 1, len(part.places)))
+    curves[0] = settings.initial_capital
+    np.multiply(outcome.profit, shares, out=curves[1:])
+    curves[1:] += settings.initial_capital
+    if commission:
+        curves[1:] -= commission * np.ceil(outcome.sides / 2.0)
+    orders, cost = outcome.orders * (shares > 0.0), shares * outcome.paid + commission * outcome.orders
+    table, room = figures_of(curves, orders, cost, series.worst)
+    at_risk = np.flatnonzero(~(room > 0.0))
+    for k in at_risk.tolist():
         # This account may be ruined within a session: it is run bar by bar.
-        result = runner(panel, strategies[k], limits, settings, first_bar)
+        result = run_alone(int(part.places[k]))
         curves[:, k] = result.session_curve
         orders[k], cost[k] = np.sum(result.ledger.trades), np.sum(result.ledger.cost)
-    table = _figures(curves, orders, cost)
+    if len(at_risk):
+        table, _ = figures_of(curves, orders, cost)
     sharpes = table[:, FIGURES.index("sharpe")]
-    return table, curves[:, int(np.argmax(np.where(np.isnan(sharpes), -math.inf, sharpes)))].copy()
+    return part, table, curves[:, int(np.argmax(np.where(np.isnan(sharpes), -math.inf, sharpes)))].copy()
 
 
 def _series_terms(panel: BarPanel, settings: BacktestSettings, first_bar: int) -> SeriesTerms:
@@ -276,34 +274,6 @@ def _worst_of_sessions(terms: SeriesTerms, shares: float, commission: float) -> 
     each = shares * (2.0 * moved + 2.0 * terms.cost_rate * terms.fill_price) + 2.0 * commission
     starts = np.append(terms.first_bar, terms.session_ends[:-1] + 1)
     return np.asarray(np.add.reduceat(each, starts)) if len(terms.session_ends) else np.zeros(0)
-
-
-def _figures(curves: FloatArray, orders: FloatArray, cost: FloatArray) -> FloatArray:
-    """Return float64[K, figures] of the equity curves float64[S + 1, K]; definitions as in `metrics`."""
-    sessions = len(curves) - 1
-    start = curves[0]
-    table = np.full((curves.shape[1], len(FIGURES)), np.nan)
-    growth = curves[-1] / start
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cagr = np.where(growth > 0.0, np.abs(growth) ** (_SESSIONS_PER_YEAR / max(sessions, 1)) - 1.0, -1.0)
-        before = curves[:-1]
-        returns = np.where(before > 0.0, curves[1:] / before - 1.0, 0.0)
-        deepest = np.min(curves / np.maximum.accumulate(curves, axis=0), axis=0) - 1.0
-        if sessions > 1:
-            mean = returns.mean(axis=0)
-            deviation = returns.std(axis=0, ddof=1)
-            downside = np.sqrt(np.mean(np.square(np.minimum(returns, 0.0)), axis=0))
-            year = math.sqrt(_SESSIONS_PER_YEAR)
-            table[:, 2] = deviation * year
-            table[:, 3] = np.where(deviation > _NOISE * np.abs(mean), mean / deviation * year, np.nan)
-            table[:, 4] = np.where(downside > 0.0, mean / downside * year, np.nan)
-        table[:, 6] = np.where(deepest < 0.0, cagr / -deepest, np.nan)
-    table[:, 0], table[:, 5], table[:, 7], table[:, 8], table[:, 9] = growth - 1.0, deepest, curves[-1], orders, cost
-    if sessions > 0:
-        table[:, 1] = cagr
-    else:
-        table[:, 6] = np.nan
-    return table
 
 
 def _sort_key(value: Value) -> tuple[int, float, str]:

@@ -1,13 +1,15 @@
 """Thousands of MACD runs over one series at once: 32 combinations are the lanes of one loop.
 
-Each average of the close is made once for all combinations that share it. The loop of a block then carries, per
-lane, the signal average, the side, the profit and the traded sides; it has no branch, so that numba makes vectors of
-it, and no fast-math flag, so that every side is that of a plain run. What a run is measured by, its equity at the
-ends of sessions, is taken at those bars only; sums are added in another order than in a plain run (1e-9).
+The blocks of a part walk through the bars together, a tile at a time, so that nothing of the size of runs x bars is
+made. Per lane a block carries its averages, side, profit, costs and traded sides; lanes with one and the same pair of
+averages of the close read their MACD line, others make it. Once every lane has crossed, its side is the sign of its
+histogram and the loop has no branch, so that numba makes vectors of it, and no fast-math flag, so that every side is
+that of a plain run. What a run is measured by, its equity at the ends of sessions, is taken at those bars only; sums
+are added in another order than in a plain run (1e-9).
 """
 
 import math
-from collections.abc import Iterator, MutableSequence, Sequence
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +21,19 @@ from quant_trading.indicators.compiled import use_wide_registers
 from quant_trading.indicators.ema import ema
 from quant_trading.indicators.macd import ema_seeds
 
-__all__ = ["LANES", "Block", "MacdCombination", "SeriesTerms", "blocks_of", "run_block"]
+__all__ = ["LANES", "Averages", "MacdCombination", "Outcome", "Part", "SeriesTerms", "parts_of", "run_part", "walk_blocks"]
 
-LANES = 32  # a literal in `run_block`: numba makes vectors of loops whose length it knows
+LANES = 32  # a literal in the loops: numba makes vectors of loops whose length it knows
 _TILE = 256
-_CELLS = 9  # weight, average, side, profit, traded sides, bound above, bound below, paid, side before
+_BLOCKS = 16  # of a part, whose state stays in the first cache
+# Cells of a lane, 32 apart: weight and value of the signal average, side, profit before costs, traded sides, bound
+# above, bound below, costs, weights of the fast and the slow average and their values.
+_CELLS = 12
 
 MacdCombination = tuple[int, int, int, str]
+Averages = dict[tuple[int, str, int], FloatArray]  # by span, seed and what is skipped before it
+_Numbers = Sequence[float]
+_Out = MutableSequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +57,74 @@ class SeriesTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """What up to 32 combinations came to, per share of the position.
+class Part:
+    """Some combinations that are run together.
 
     Attributes:
-        places: which combinations these are.
-        profit: float64[S, K], after each session, costs taken off.
-        orders: float64[K], filled.
-        paid: float64[K], costs by value in all.
-        sides: float64[S, K], traded so far, a turn counts 2: orders = half of it, rounded up.
+        places: int64[K], which they are, block after block; only the last block of all may be short.
+        shared: how many blocks, the first ones, have the same two averages in all lanes.
     """
 
     places: IntArray
+    shared: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the combinations of a part came to, per share of the position.
+
+    Attributes:
+        profit: float64[S, K], after each session, costs taken off.
+        sides: float64[S, K], traded so far, a turn counts 2: orders = half of it, rounded up.
+        orders: float64[K], filled.
+        paid: float64[K], costs by value in all.
+    """
+
     profit: FloatArray
+    sides: FloatArray
     orders: FloatArray
     paid: FloatArray
-    sides: FloatArray
 
 
-def blocks_of(terms: SeriesTerms, combinations: Sequence[MacdCombination], compiled: bool = True) -> Iterator[Block]:
-    """Yield the blocks of `combinations` (fast, slow, signal_span, seed), those with common averages together.
+def parts_of(combinations: Sequence[MacdCombination]) -> list[Part]:
+    """Return `combinations` (fast, slow, signal_span, seed) in parts, those with common averages together."""
+    names = {seed: float(i) for i, seed in enumerate(dict.fromkeys(c[3] for c in combinations))}
+    pairs = np.array([(names[seed], fast, slow) for fast, slow, _, seed in combinations])
+    order = np.lexsort(pairs.T[::-1])
+    ranked = pairs[order]
+    starts = np.flatnonzero(np.append(True, (ranked[1:] != ranked[:-1]).any(axis=1)))
+    place = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    size = np.repeat(np.diff(np.append(starts, len(order))), np.diff(np.append(starts, len(order))))
+    in_whole = place < size - size % LANES
+    shared, rest = order[in_whole], order[~in_whole]
+    blocks = len(shared) // LANES
+    both = np.concatenate((shared, rest)).astype(np.int64)
+    step = _BLOCKS * LANES
+    return [
+        Part(both[at : at + step], min(max(blocks - at // LANES, 0), _BLOCKS)) for at in range(0, len(both), step)
+    ]  # fmt: skip
+
+
+def run_part(
+    terms: SeriesTerms, combinations: Sequence[MacdCombination], shared: int = 0, compiled: bool = True,
+    known: Averages | None = None,
+) -> Outcome:  # fmt: skip
+    """Return what `combinations` came to, the first `shared` x 32 of which are whole blocks with common averages.
 
     Args:
         compiled: False runs the same loop interpreted.
+        known: the first averages of the close, for the other parts of a sweep; they are added here.
     """
-    n_bars = len(terms.close)
-    bank, rows = _bank(terms.close, combinations)
-    # From bar t on: what a share earns between this fill and the next, and what trading it costs.
+    n_bars, kept = len(terms.close), len(combinations)
+    lanes = [*combinations, *[combinations[-1]] * (-kept % LANES)]
     lag = 1 if terms.sees_own_fill else 0
+    last = n_bars - 1 + lag
+    first_valid = np.array([c[1] + c[2] - 1 for c in lanes], dtype=np.int64)
+    begin = min(int(first_valid.max()) + 1, last)
+    early, spans, fast, slow, common = _bank(
+        terms.close[:begin], lanes, shared * LANES, {} if known is None else known
+    )
+    # From bar t on: what a share earns between this fill and the next, and what trading it costs.
     price = np.append(terms.fill_price, terms.close[-1])
     if not terms.sees_own_fill:
         price[n_bars - 1] = terms.close[-1]
@@ -84,49 +132,46 @@ def blocks_of(terms: SeriesTerms, combinations: Sequence[MacdCombination], compi
     step[: terms.first_bar] = cost[: terms.first_bar] = 0.0
     sample_at = terms.session_ends + lag
     adjust = terms.close[terms.session_ends] - price[sample_at]
-    walk: Any = run_block
+    state = _aligned(len(lanes) * _CELLS)
+    cells = state.reshape(-1, _CELLS, LANES)
+    weights = 2.0 / (np.array([(c[2], c[0], c[1]) for c in lanes], dtype=np.float64) + 1.0)
+    cells[:, (0, 8, 9)] = weights.reshape(-1, LANES, 3).transpose(0, 2, 1)
+    if begin:
+        cells[:, 10] = early[fast, begin - 1].reshape(-1, LANES)
+        cells[:, 11] = early[slow, begin - 1].reshape(-1, LANES)
+    averages = early[:common, begin - 1].copy() if begin else np.zeros(common)
+    need = np.array([1.0 if c[3] == "first" else c[2] for c in lanes])
+    samples = np.zeros((2, len(sample_at) * len(lanes)))
+    walk: Any = walk_blocks
     if compiled:
         use_wide_registers()
-        walk = compile_functions(_FUNCTIONS)
-    tile, state = _aligned(_TILE * LANES), _aligned(_CELLS * LANES)
-    for chosen, is_shared in _arranged(combinations):
-        places = np.array(chosen, dtype=np.int64)
-        lanes = [combinations[i] for i in chosen]
-        lanes += [lanes[-1]] * (LANES - len(lanes))
-        # Unsigned: an index that cannot be negative is one numba makes vectors of.
-        fast = np.array([rows[_fast_key(c)] for c in lanes], dtype=np.uint32)
-        slow = np.array([rows[_slow_key(c)] for c in lanes], dtype=np.uint32)
-        spans = np.array([c[2] for c in lanes], dtype=np.float64)
-        first_valid = np.array([c[1] + c[2] - 1 for c in lanes], dtype=np.int64)
-        need = np.array([1.0 if c[3] == "first" else c[2] for c in lanes])
-        profit, sides = np.zeros(len(sample_at) * LANES), np.zeros(len(sample_at) * LANES)
-        walk(len(rows), terms.first_bar, n_bars - 1 + lag, is_shared, bank, fast, slow, 2.0 / (spans + 1.0), need,
-             first_valid, step, cost, sample_at, adjust, tile, state, profit, sides)  # fmt: skip
-        shape, kept = (len(sample_at), LANES), len(places)
-        traded = sides.reshape(shape)[:, :kept]
-        orders = np.ceil(state[128 : 128 + kept] / 2.0)
-        yield Block(places, profit.reshape(shape)[:, :kept], orders, state[224 : 224 + kept].copy(), traded)
+        walk = compile_functions(_FUNCTIONS, counts_references=False)
+    walk(len(lanes), shared, begin, terms.first_bar, last, early.reshape(-1), fast, slow, need, first_valid,
+         terms.close.copy(), step, cost, 2.0 * cost, sample_at, adjust, averages, 2.0 / (spans[:common] + 1.0),
+         np.empty(_TILE * common), np.empty(_TILE), state, samples[0], samples[1])  # fmt: skip
+    profit, sides = samples.reshape(2, len(sample_at), len(lanes))[:, :, :kept]
+    traded, paid = cells[:, 4].reshape(-1)[:kept], cells[:, 7].reshape(-1)[:kept]
+    return Outcome(profit, sides, np.ceil(traded / 2.0), paid.copy())
 
 
-def advance_lane(
-    k: int, end: int, first_bar: int, need: float, first_valid: int, fast: Sequence[float], slow: Sequence[float],
-    step: Sequence[float], cost: Sequence[float], sample_at: Sequence[int], adjust: Sequence[float],
-    state: MutableSequence[float], profit: MutableSequence[float], sides: MutableSequence[float],
+def advance_early(
+    begin: int, first_bar: int, k: int, lanes: int, need: float, first_valid: int, fast: _Numbers, slow: _Numbers,
+    step: _Numbers, cost: _Numbers, sample_at: Sequence[int], adjust: _Numbers, own: _Out, profit: _Out, sides: _Out,
 ) -> None:  # fmt: skip
-    """Carry lane k through the first `end` bars, one by one; `fast` and `slow` are its averages there."""
+    """Carry lane k of the part through its first bars, one by one; `fast` and `slow` are its averages there."""
     average = before = side = made = traded = paid = seen = 0.0
-    sample = 0
-    for t in range(end):
+    sample, j = 0, k % 32
+    for t in range(begin):
         if sample < len(sample_at) and sample_at[sample] == t:
-            profit[sample * 32 + k] = made + side * adjust[sample]
-            sides[sample * 32 + k] = traded
+            profit[sample * lanes + k] = made - paid + side * adjust[sample]
+            sides[sample * lanes + k] = traded
             sample += 1
         new = side
         x = fast[t] - slow[t]
         if x == x:
             seen += 1.0
             if seen > need:
-                average += state[k] * (x - average)
+                average += own[j] * (x - average)
             else:
                 average += x
                 if seen == need:
@@ -140,207 +185,212 @@ def advance_lane(
             before = now
         if t >= first_bar:
             change = abs(new - (side if t > first_bar else 0.0))
-            made += new * step[t] - change * cost[t]
+            made += new * step[t]
             traded += change
             paid += change * cost[t]
         side = new
-    state[32 + k], state[64 + k], state[96 + k], state[128 + k] = average, side, made, traded
-    state[160 + k] = math.inf if before > 0.0 else 0.0
-    state[192 + k] = -math.inf if before < 0.0 else 0.0
-    state[224 + k] = paid
+    own[32 + j], own[64 + j], own[96 + j], own[128 + j], own[224 + j] = average, side, made, traded, paid
+    own[160 + j] = math.inf if before > 0.0 else 0.0
+    own[192 + j] = -math.inf if before < 0.0 else 0.0
 
 
 def advance_first(
-    begin: int, end: int, tile: Sequence[float], step: Sequence[float], cost: Sequence[float],
-    state: MutableSequence[float],
+    begin: int, end: int, close: _Numbers, step: _Numbers, cost: _Numbers, own: _Out
 ) -> None:  # fmt: skip
-    """Carry all lanes through bars begin..end-1 while some have not crossed yet; `tile` holds their MACD lines."""
+    """Carry a block through bars begin..end-1 while some of its lanes have not crossed yet."""
     for t in range(begin, end):
-        earned, price = step[t], cost[t]
-        row = tile[(t - begin) * 32 : (t - begin) * 32 + 32]
+        x, earned, charge = close[t], step[t], cost[t]
         for k in range(32):
-            average = state[32 + k]
-            average += state[k] * (row[k] - average)
-            now = row[k] - average
-            side = state[64 + k]
-            new = 1.0 if now > state[160 + k] else (-1.0 if now < state[192 + k] else side)
+            fast = own[320 + k] + own[256 + k] * (x - own[320 + k])
+            slow = own[352 + k] + own[288 + k] * (x - own[352 + k])
+            line = fast - slow
+            average = own[32 + k]
+            average += own[k] * (line - average)
+            now = line - average
+            side = own[64 + k]
+            new = 1.0 if now > own[160 + k] else (-1.0 if now < own[192 + k] else side)
             change = abs(new - side)
-            charge = change * price
-            state[32 + k] = average
-            state[64 + k] = new
-            state[96 + k] += new * earned - charge
-            state[128 + k] += change
-            state[224 + k] += charge
-            state[160 + k] = 0.0 if now <= 0.0 else state[160 + k]
-            state[192 + k] = 0.0 if now >= 0.0 else state[192 + k]
+            own[320 + k], own[352 + k], own[32 + k], own[64 + k] = fast, slow, average, new
+            own[96 + k] += new * earned
+            own[128 + k] += change
+            own[224 + k] += change * charge
+            own[160 + k] = 0.0 if now <= 0.0 else own[160 + k]
+            own[192 + k] = 0.0 if now >= 0.0 else own[192 + k]
 
 
-def advance_lanes(
-    begin: int, end: int, tile: Sequence[float], step: Sequence[float], cost: Sequence[float],
-    state: MutableSequence[float],
+def advance_apart(
+    begin: int, end: int, close: _Numbers, step: _Numbers, turn: _Numbers, own: _Out
 ) -> None:  # fmt: skip
-    """Do the same once every lane has crossed: from then on the side is the sign of the histogram."""
+    """Do the same once every lane has crossed: from then on the side is the sign of the histogram.
+
+    Args:
+        turn: float64[T], what going from one side to the other costs.
+    """
     for t in range(begin, end):
-        earned, price = step[t], cost[t]
-        row = tile[(t - begin) * 32 : (t - begin) * 32 + 32]
+        x, earned, charge = close[t], step[t], turn[t]
         for k in range(32):
-            average = state[32 + k]
-            average += state[k] * (row[k] - average)
-            now = row[k] - average
-            side = state[64 + k]
-            new = 1.0 if now > 0.0 else (-1.0 if now < 0.0 else side)
-            change = abs(new - side)
-            charge = change * price
-            state[32 + k] = average
-            state[64 + k] = new
-            state[96 + k] += new * earned - charge
-            state[128 + k] += change
-            state[224 + k] += charge
+            fast, slow, average, side = own[320 + k], own[352 + k], own[32 + k], own[64 + k]
+            fast += own[256 + k] * (x - fast)
+            slow += own[288 + k] * (x - slow)
+            line = fast - slow
+            average += own[k] * (line - average)
+            now = line - average
+            sign = 1.0 if now > 0.0 else -1.0
+            new = sign if now != 0.0 else side
+            turned = new != side
+            own[320 + k], own[352 + k], own[32 + k], own[64 + k] = fast, slow, average, new
+            own[96 + k] += new * earned
+            own[128 + k] = own[128 + k] + 2.0 if turned else own[128 + k]
+            own[224 + k] = own[224 + k] + charge if turned else own[224 + k]
 
 
 def advance_together(
-    begin: int, end: int, line: Sequence[float], step: Sequence[float], cost: Sequence[float],
-    state: MutableSequence[float],
+    begin: int, end: int, line: _Numbers, step: _Numbers, turn: _Numbers, own: _Out
 ) -> None:  # fmt: skip
-    """Do the same for lanes with one and the same MACD line, which is read once a bar."""
-    for t in range(begin, end):
-        earned, price, x = step[t], cost[t], line[t - begin]
+    """Do the same for lanes with one and the same MACD line, two bars at a time: the state is written once for both."""
+    for t in range(begin, end - 1, 2):
+        x, earned, charge = line[t - begin], step[t], turn[t]
+        x_next, earned_next, charge_next = line[t - begin + 1], step[t + 1], turn[t + 1]
         for k in range(32):
-            average = state[32 + k]
-            average += state[k] * (x - average)
+            weight, average, side = own[k], own[32 + k], own[64 + k]
+            made, traded, paid = own[96 + k], own[128 + k], own[224 + k]
+            average += weight * (x - average)
             now = x - average
-            side = state[64 + k]
-            new = 1.0 if now > 0.0 else (-1.0 if now < 0.0 else side)
-            change = abs(new - side)
-            charge = change * price
-            state[32 + k] = average
-            state[64 + k] = new
-            state[96 + k] += new * earned - charge
-            state[128 + k] += change
-            state[224 + k] += charge
+            sign = 1.0 if now > 0.0 else -1.0
+            new = sign if now != 0.0 else side
+            turned = new != side
+            made += new * earned
+            traded = traded + 2.0 if turned else traded
+            paid = paid + charge if turned else paid
+            average += weight * (x_next - average)
+            now = x_next - average
+            sign = 1.0 if now > 0.0 else -1.0
+            then = sign if now != 0.0 else new
+            turned = then != new
+            own[32 + k], own[64 + k] = average, then
+            own[96 + k] = made + then * earned_next
+            own[128 + k] = traded + 2.0 if turned else traded
+            own[224 + k] = paid + charge_next if turned else paid
+    for t in range(end - (end - begin) % 2, end):
+        x, earned, charge = line[t - begin], step[t], turn[t]
+        for k in range(32):
+            average, side = own[32 + k], own[64 + k]
+            average += own[k] * (x - average)
+            now = x - average
+            sign = 1.0 if now > 0.0 else -1.0
+            new = sign if now != 0.0 else side
+            turned = new != side
+            own[32 + k], own[64 + k] = average, new
+            own[96 + k] += new * earned
+            own[128 + k] = own[128 + k] + 2.0 if turned else own[128 + k]
+            own[224 + k] = own[224 + k] + charge if turned else own[224 + k]
 
 
-def run_block(
-    width: int, first_bar: int, last: int, is_shared: bool, bank: Sequence[float], fast: Sequence[int],
-    slow: Sequence[int], weight: Sequence[float], need: Sequence[float], first_valid: Sequence[int],
-    step: Sequence[float], cost: Sequence[float], sample_at: Sequence[int], adjust: Sequence[float],
-    tile: MutableSequence[float],
-    state: MutableSequence[float], profit: MutableSequence[float], sides: MutableSequence[float],
+def advance_averages(
+    begin: int, end: int, width: int, close: _Numbers, weights: _Numbers, averages: _Out, tile: _Out
 ) -> None:  # fmt: skip
-    """Fill `profit` and `sides`, float64[S x 32], what each lane made and traded up to each session's end.
+    """Carry the common averages through bars begin..end-1 and put them into `tile`, bar after bar."""
+    for t in range(begin, end):
+        x = close[t]
+        row = tile[(t - begin) * width : (t - begin + 1) * width]
+        for r in range(width):
+            row[r] = averages[r] + weights[r] * (x - averages[r])
+        for r in range(width):
+            averages[r] = row[r]
+
+
+def walk_blocks(
+    lanes: int, shared: int, begin: int, first_bar: int, last: int, early: _Numbers, fast: Sequence[int],
+    slow: Sequence[int], need: _Numbers, first_valid: Sequence[int], close: _Numbers, step: _Numbers, cost: _Numbers,
+    turn: _Numbers, sample_at: Sequence[int], adjust: _Numbers, averages: _Out, weights: _Numbers, tile: _Out,
+    line: _Out, state: _Out, profit: _Out, sides: _Out,
+) -> None:  # fmt: skip
+    """Fill `profit` and `sides`, float64[S x lanes], what each lane made and traded up to each session's end.
 
     Args:
-        width: averages in `bank`. last: the bar before which decisions end.
-        is_shared: all lanes have the same two averages.
-        bank: averages of the close, float64[T x averages]; fast, slow: uint32[32], the columns of each lane.
-        tile: float64[256 x 32], room for the MACD lines of the lanes.
+        shared: blocks, the first ones, whose lanes have the same two averages.
+        begin: bars that are walked lane by lane, until every average has its seed; last: where decisions end.
+        early: float64[averages x begin], averages of the close; fast, slow: int64[lanes], the row of each lane, those
+            of shared blocks below len(averages).
+        averages, weights: the common averages after bar begin - 1 and their weights; tile, line: room for 256 bars of
+            all of them and of one MACD line.
+        state: float64[lanes x 12], see `_CELLS`.
     """
-    begin = 0
-    for k in range(32):
-        state[k] = weight[k]
-        begin = max(begin, first_valid[k] + 1)
-    begin = min(begin, last)
-    for k in range(32):
-        f, s = bank[fast[k] : begin * width : width], bank[slow[k] : begin * width : width]
-        advance_lane(k, begin, first_bar, need[k], first_valid[k], f, s, step, cost, sample_at, adjust, state, profit,
-                     sides)  # fmt: skip
-    sample = 0
+    width, sample = len(averages), 0
+    for k in range(lanes):
+        own = state[k // 32 * 384 : k // 32 * 384 + 384]
+        f, s = early[fast[k] * begin : (fast[k] + 1) * begin], early[slow[k] * begin : (slow[k] + 1) * begin]
+        advance_early(begin, first_bar, k, lanes, need[k], first_valid[k], f, s, step, cost, sample_at, adjust, own,
+                      profit, sides)  # fmt: skip
     while sample < len(sample_at) and sample_at[sample] < begin:
         sample += 1
     while True:
         if sample < len(sample_at) and sample_at[sample] == begin:
-            for k in range(32):
-                profit[sample * 32 + k] = state[96 + k] + state[64 + k] * adjust[sample]
-                sides[sample * 32 + k] = state[128 + k]
+            for k in range(lanes):
+                at = k // 32 * 384 + k % 32
+                profit[sample * lanes + k] = state[96 + at] - state[224 + at] + state[64 + at] * adjust[sample]
+                sides[sample * lanes + k] = state[128 + at]
             sample += 1
         if begin >= last:
-            if first_bar >= last:  # nothing was decided at all
-                for k in range(32):
-                    state[128 + k] = state[224 + k] = 0.0
-            return
+            break
         end = min(begin + 256, last)
         if sample < len(sample_at):
             end = min(end, sample_at[sample])
-        if begin == first_bar:
-            end = begin + 1
-            for k in range(32):  # nothing is held before the first decision, whatever the side was
-                state[256 + k] = state[64 + k]
-        elif begin < first_bar:
-            end = min(end, first_bar)
-        has_crossed = True
-        for k in range(32):
-            has_crossed = has_crossed and state[64 + k] != 0.0
-        if is_shared and has_crossed:
-            for t in range(begin, end):
-                tile[t - begin] = bank[t * width + fast[0]] - bank[t * width + slow[0]]
-            advance_together(begin, end, tile, step, cost, state)
-        else:
-            fill_tile(width, begin, end, bank, fast, slow, tile)
-            if has_crossed:
-                advance_lanes(begin, end, tile, step, cost, state)
-            else:
-                advance_first(begin, end, tile, step, cost, state)
-        if begin == first_bar:
+        if begin <= first_bar:
+            end = min(end, max(first_bar, begin + 1))
+        advance_averages(begin, end, width, close, weights, averages, tile)
+        for b in range(lanes // 32):
+            own = state[b * 384 : b * 384 + 384]
+            has_crossed = True
             for k in range(32):
-                was, new = state[256 + k], state[64 + k]
-                state[96 + k] += (abs(new - was) - abs(new)) * cost[begin]
-                state[128 + k] = abs(new)
-                state[224 + k] = abs(new) * cost[begin]
+                has_crossed = has_crossed and own[64 + k] != 0.0
+            if not has_crossed:
+                advance_first(begin, end, close, step, cost, own)
+            elif b < shared:
+                upper, lower = fast[b * 32], slow[b * 32]
+                for t in range(end - begin):
+                    line[t] = tile[t * width + upper] - tile[t * width + lower]
+                advance_together(begin, end, line, step, turn, own)
+            else:
+                advance_apart(begin, end, close, step, turn, own)
+            if begin == first_bar:
+                for k in range(32):  # nothing is held before the first decision, whatever the side was
+                    own[128 + k] = abs(own[64 + k])
+                    own[224 + k] = abs(own[64 + k]) * cost[begin]
         begin = end
-
-
-def fill_tile(
-    width: int, begin: int, end: int, bank: Sequence[float], fast: Sequence[int], slow: Sequence[int],
-    tile: MutableSequence[float],
-) -> None:  # fmt: skip
-    """Put the MACD lines of the lanes for bars begin..end-1 side by side."""
-    for t in range(begin, end):
-        row = bank[t * width : (t + 1) * width]
-        at = (t - begin) * 32
-        for k in range(32):
-            tile[at + k] = row[fast[k]] - row[slow[k]]
+    if first_bar >= last:  # nothing was decided at all
+        for k in range(lanes):
+            state[k // 32 * 384 + k % 32 + 128] = state[k // 32 * 384 + k % 32 + 224] = 0.0
 
 
 # What is compiled, each after those it calls.
-_FUNCTIONS = (advance_lane, advance_first, advance_lanes, advance_together, fill_tile, run_block)
-
-
-def _arranged(combinations: Sequence[MacdCombination]) -> Iterator[tuple[list[int], bool]]:
-    """Yield up to 32 places at a time and whether they share both averages; what is left of pairs is put together."""
-    pairs: dict[tuple[object, ...], list[int]] = {}
-    for place, combination in enumerate(combinations):
-        pairs.setdefault((combination[3], *combination[:2]), []).append(place)
-    rest: list[int] = []
-    for places in pairs.values():
-        whole = len(places) - len(places) % LANES
-        for begin in range(0, whole, LANES):
-            yield places[begin : begin + LANES], True
-        rest += places[whole:]
-    for begin in range(0, len(rest), LANES):
-        yield rest[begin : begin + LANES], False
+_FUNCTIONS = (advance_early, advance_first, advance_apart, advance_together, advance_averages, walk_blocks)
 
 
 def _bank(
-    close: FloatArray, combinations: Sequence[MacdCombination]
-) -> tuple[FloatArray, dict[tuple[int, str, int], int]]:
-    """Return the averages of the close that the combinations need, bar after bar, and the place of each."""
+    close: FloatArray, lanes: Sequence[MacdCombination], shared: int, known: Averages
+) -> tuple[FloatArray, FloatArray, IntArray, IntArray, int]:
+    """Return the averages of `close` that the lanes need and where they are.
+
+    Returns:
+        float64[A, T]; float64[A], their spans; int64[K], rows of the fast and of the slow average of each lane; and
+        how many of the rows, the first ones, the lanes before `shared` have.
+    """
     rows: dict[tuple[int, str, int], int] = {}
-    for combination in combinations:
-        for key in (_fast_key(combination), _slow_key(combination)):
-            rows.setdefault(key, len(rows))
-    bank = np.empty((len(close), len(rows)))
-    for (span, seed, skip), row in rows.items():
-        bank[:, row] = ema(close, span, seed, skip)
-    return bank.reshape(-1), rows
-
-
-def _fast_key(combination: MacdCombination) -> tuple[int, str, int]:
-    seed, skip = ema_seeds(combination[0], combination[1], combination[3])
-    return combination[0], seed, skip
-
-
-def _slow_key(combination: MacdCombination) -> tuple[int, str, int]:
-    return combination[1], ema_seeds(combination[0], combination[1], combination[3])[0], 0
+    fast, slow = [], []
+    common = 0
+    for k, (fast_span, slow_span, _, seed) in enumerate(lanes):
+        each, skip = ema_seeds(fast_span, slow_span, seed)
+        fast.append(rows.setdefault((fast_span, each, skip), len(rows)))
+        slow.append(rows.setdefault((slow_span, each, 0), len(rows)))
+        if k < shared:
+            common = len(rows)
+    for key in rows:
+        if key not in known or len(known[key]) < len(close):
+            known[key] = ema(close, *key)
+    bank = np.array([known[key][: len(close)] for key in rows])
+    spans = np.array([key[0] for key in rows], dtype=np.float64)
+    return bank, spans, np.array(fast, dtype=np.int64), np.array(slow, dtype=np.int64), common
 
 
 def _aligned(size: int) -> FloatArray:

@@ -14,7 +14,7 @@ from quant_trading.backtesting.settings import BacktestSettings, CommissionPlan,
 from quant_trading.backtesting.significance import deflated_sharpe
 from quant_trading.backtesting.sweep import FIGURES, SweepResult, is_covered, run_sweep
 from quant_trading.backtesting.sweep_grid import combine, parse_grid
-from quant_trading.backtesting.sweep_lanes import SeriesTerms, blocks_of
+from quant_trading.backtesting.sweep_lanes import SeriesTerms, parts_of, run_part
 from quant_trading.domain.errors import ConfigError, DataGap
 from quant_trading.domain.limits import Limits
 from quant_trading.refdata.sessions import exchange_days
@@ -148,9 +148,44 @@ def test_lanes_interpreted_equal_lanes_compiled():
     close = np.ascontiguousarray(panel.close[:, 0])
     terms = SeriesTerms(close, np.append(panel.open[1:, 0], 0.0), False, np.arange(1, 150), 40, 5e-4)
     combinations = [(3, 8, 4, "first"), (4, 9, 3, "sma"), (5, 20, 6, "delayed")]
-    (fast,), (slow,) = (list(blocks_of(terms, combinations, compiled)) for compiled in (True, False))
+    fast, slow = (run_part(terms, combinations, 0, compiled) for compiled in (True, False))
     assert fast.profit.tobytes() == slow.profit.tobytes()
     assert fast.sides.tobytes() == slow.sides.tobytes()
+
+
+@pytest.mark.parametrize("first_bar", [0, 40, 300])
+@pytest.mark.parametrize("seed", ["first", "delayed"])
+def test_blocks_with_one_pair_of_averages_equal_plain_runs_and_the_interpreted_loop(first_bar, seed):
+    # 35 signal spans of each pair: a block of 32 that shares its MACD line, and three of each left over.
+    panel = random_panel(8, 420, 1)
+    how = fixed_shares(commission_per_trade=1.0)
+    runs = combine("MACD", {"fast": (3, 5), "slow": (9, 14), "signal_span": tuple(range(2, 37)), "seed": (seed,)}, {})
+    swept = run_sweep(panel, "MACD", runs, Limits(), how, first_bar, runner=plain_run)
+    for row in (0, 31, 34, 35, 70, 101, 139):
+        run = plain_run(panel, runs.strategies[row], Limits(), how, first_bar)
+        assert swept.figures["orders"][row] == run.ledger.trades.sum()
+        assert swept.figures["final_equity"][row] == pytest.approx(run.session_curve[-1], rel=1e-9)
+        assert swept.figures["sharpe"][row] == pytest.approx(metrics.measure(run.session_curve).sharpe, rel=1e-6)
+    close = np.ascontiguousarray(panel.close[:100, 0])
+    terms = SeriesTerms(close, np.append(panel.open[1:100, 0], 0.0), False, np.arange(1, 100), 40, 5e-4)
+    lanes = [(3, 9, 2 + k, seed) for k in range(32)] + [(4, 8, 3, seed)]
+    fast, slow = (run_part(terms, lanes, 1, compiled) for compiled in (True, False))
+    assert fast.profit.tobytes() == slow.profit.tobytes()
+    assert fast.sides.tobytes() == slow.sides.tobytes()
+    assert (fast.paid > 0.0).all()
+
+
+@given(st.lists(st.tuples(st.integers(2, 4), st.integers(5, 6), st.integers(1, 99), st.just("first")), min_size=1))
+def test_parts_hold_each_combination_once_and_share_what_they_say(combinations):
+    parts = parts_of(combinations * 9)
+    places = np.concatenate([part.places for part in parts])
+    assert sorted(places.tolist()) == list(range(9 * len(combinations)))
+    for part in parts:
+        for begin in range(0, 32 * part.shared, 32):
+            assert len({(combinations * 9)[i][:2] for i in part.places[begin : begin + 32]}) == 1
+    assert sum(part.shared for part in parts) == sum(
+        sum(c[:2] == pair for c in combinations * 9) // 32 for pair in {c[:2] for c in combinations}
+    )
 
 
 def test_threads_progress_and_other_strategies():
