@@ -150,7 +150,7 @@ def run_sweep(
         strategy: its registered name.
         workers: threads.
         progress: called with (runs done, runs in all), from this thread.
-        runner: what runs a single combination.
+        runner: what runs a single combination; another than `run_backtest` runs all of them.
 
     Raises:
         DataGap: when the bars do not cover the warm-up of a single combination.
@@ -162,7 +162,8 @@ def run_sweep(
         raise DataGap(f"sweep of {strategy}: {len(panel)} bars are fewer than the {least} that the shortest "
                       "combination needs to warm up; ask for a longer duration")  # fmt: skip
     chosen = [combinations.strategies[i] for i in long_enough]
-    series = _Series(panel, settings, first_bar, chosen) if is_covered(panel, chosen, settings) else None
+    is_plain = runner is run_backtest and is_covered(panel, chosen, settings)
+    series = _Series(panel, settings, first_bar, chosen) if is_plain else None
     parts = [Part(np.array([i]), 0) for i in range(len(chosen))] if series is None else parts_of(series.combinations)
 
     def run_one(part: Part) -> _Rows:
