@@ -99,7 +99,7 @@ class IBKRSession:
         self._loop = loop or asyncio.new_event_loop()
         self._clock = clock or SystemClock()
         self._events: EventQueue[StreamEvent] = EventQueue(queue_limit, self._dropped)
-        self._calls: EventQueue[Callable[[], None]] = EventQueue(queue_limit)
+        self._calls: EventQueue[Callable[[], None]] = EventQueue(queue_limit, self._dropped)
         self._listeners: list[Callable[[Report], None]] = []
         self._consumers: dict[int, Callable[[list[StreamEvent]], None]] = {}
         self._collected: dict[int, list[StreamEvent]] = {}
@@ -150,7 +150,7 @@ class IBKRSession:
                 self._loop.run_until_complete(asyncio.wait([self._task], timeout=_STOP_SECONDS))
             return
         if self._thread is not None:
-            self._loop.call_soon_threadsafe(self.runner.stop)
+            self._soon(self.runner.stop)
             if threading.current_thread() is not self._thread:
                 self._thread.join(_STOP_SECONDS)
         else:
@@ -220,6 +220,10 @@ class IBKRSession:
     def dropped_events(self) -> int:
         """Return how many events were dropped because nobody took them."""
         return self._events.dropped + self._calls.dropped
+
+    def orders_wait_for(self) -> str:
+        """Return why an order should not be sent now (no session, no link, a restart is near), empty when it may."""
+        return self.runner.orders_wait_for()
 
     def now_ns(self) -> int:
         """Return the session's wall clock, UTC ns: what times of ticks and bars are counted by."""

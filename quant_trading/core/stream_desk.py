@@ -197,9 +197,7 @@ class StreamDesk:
             self.damage(stream)
             self._begin(self._ask(stream))
         elif effect is Effect.RETRY:
-            self.damage(stream)
-            self._degrade(stream, words, stream.next_retry(_FIRST_RETRY, _LONGEST_RETRY))
-            self._owner.trouble(f"stream {stream.number}", words, is_alarm=True)
+            self._fail(stream, words)
         else:
             self._refuse(stream, words)
         self._flush()
@@ -234,6 +232,10 @@ class StreamDesk:
             contract = await self._contract_of(stream.request)
         except DataGap as error:
             self._refuse(stream, str(error))
+            return
+        except TimeoutError:
+            words = f"{stream.request.symbol}: TWS did not describe it within {_RESOLVE_SECONDS:g} s"
+            self._fail(stream, words)
             return
         if ask != stream.asks or stream.state is StreamState.ENDED or not self._is_open:
             return  # asked for anew, or cancelled, meanwhile
@@ -418,6 +420,12 @@ class StreamDesk:
             self._note(stream, NoteKind.SILENT, words)
             self._begin(self._ask(stream))
         self._flush()
+
+    def _fail(self, stream: Stream, text: str) -> None:
+        """Ask for it anew a little later."""
+        self.damage(stream)
+        self._degrade(stream, text, stream.next_retry(_FIRST_RETRY, _LONGEST_RETRY))
+        self._owner.trouble(f"stream {stream.number}", text, is_alarm=True)
 
     def _degrade(self, stream: Stream, text: str, retry_seconds: float) -> None:
         """Live without the stream for a while: history alone tells its bars."""

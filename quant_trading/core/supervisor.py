@@ -140,6 +140,7 @@ class SupervisorPolicy:
         alarm_seconds: an outage that is not by plan and lasts so long is an alarm.
         reminder_seconds: between two alarms about the same outage.
         skew_seconds: difference of TWS's clock and ours that is worth a notice.
+        order_gate_seconds: how long before a planned restart no order should be sent.
         jump_seconds: gap between wall clock and running time that means the machine slept.
     """
 
@@ -154,6 +155,7 @@ class SupervisorPolicy:
     alarm_seconds: float = 45.0
     reminder_seconds: float = 900.0
     skew_seconds: float = 2.0
+    order_gate_seconds: float = 120.0
     jump_seconds: float = 5.0
 
 

@@ -101,6 +101,15 @@ class RestartSchedule:
         ends = [RESET_WINDOWS[name].ends_after(ns) for name in self.regions]
         return max((end for end in ends if end is not None), default=None)
 
+    def restarts_within(self, ns: int, seconds: float) -> bool:
+        """Return True when TWS is restarting at the moment `ns` (UTC ns), or may begin to within so many seconds."""
+        later_ns = ns + round(seconds * _SECOND_NS)
+        return any(
+            window.ends_after(moment) is not None
+            for window in (self._restart_window(), self._login_window())
+            for moment in (ns, later_ns)
+        )
+
     def is_login_due(self, ns: int) -> bool:
         """Return True while TWS may be waiting for its weekly login."""
         return self._login_window().ends_after(ns) is not None

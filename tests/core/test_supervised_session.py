@@ -193,6 +193,63 @@ def test_a_machine_that_slept_reconnects() -> None:
         assert_complete(on)
 
 
+def test_after_2110_the_greeting_of_a_farm_means_that_ibkr_is_back() -> None:
+    faults = [
+        {"when": "t=+60", "do": "error", "code": 2110, "id": -1},
+        {"when": "t=+90", "do": "error", "code": 2104, "id": -1, "text": "Market data farm connection is OK:usfarm"},
+    ]
+    with play(here(*faults), RUNNING) as on:
+        on.run(80)
+        assert on.session.state is SupervisorState.DEGRADED
+        assert "no connection to IBKR (2110)" in on.session.orders_wait_for()
+        on.run(200)
+        assert on.session.state is SupervisorState.LIVE
+        assert_complete(on)
+
+
+def test_no_order_is_sent_into_a_restart() -> None:
+    """Lean.Brokerages.InteractiveBrokers#242: orders sent in the second of the scheduled restart vanish."""
+    with play("W17_nightly_restart") as on:  # 23:40, the restart is at 23:45
+        on.run(100)
+        assert on.session.orders_wait_for() == ""
+        on.run(60)  # 23:42:40: within two minutes of 23:44, a minute of doubt before the restart
+        assert on.session.orders_wait_for() == "TWS restarts within 120 s"
+        on.run(200)
+        assert "no session (expected_restart)" in on.session.orders_wait_for()
+
+
+def test_a_description_that_never_comes_holds_up_no_other_stream() -> None:
+    with play(here({"when": "recv:reqContractDetails#1", "do": "swallow"}), RUNNING, StreamRequest("SPY")) as on:
+        on.run(120)
+        assert ticks_between(on, 0, 120, stream=2) > 50
+        assert "did not describe it within 30 s" in on.told(ReportKind.ALARM)[0][1]
+        assert on.session.state is SupervisorState.LIVE
+        assert on.finals(1)
+
+
+def test_trades_and_what_stands_in_for_missed_ones_make_every_minute() -> None:
+    faults = [
+        {"when": "t=+130", "do": "lose_link", "seconds": 95, "restore": 1101},
+        {"when": "t=+400", "do": "drop", "everyone": True},
+    ]
+    with play(here(*faults), StreamRequest("AAPL", StreamKind.TRADES)) as on:
+        on.run(640)
+        sums: dict[int, float] = {}
+        for one in on.events:
+            if isinstance(one, Tick) and one.field == "LAST":
+                minute = one.time_ns - one.time_ns % _MINUTE_NS
+                sums[minute] = sums.get(minute, 0.0) + one.size
+        begin = moment_ns("2026-11-19 10:00")
+        sums |= {start: bar[4] for start, bar in ours(on.finals()).items()}
+        theirs = history_of(on)
+        assert {sums[begin + k * _MINUTE_NS] for k in (2, 3, 6)} == {
+            theirs[begin + k * _MINUTE_NS][4] for k in (2, 3, 6)
+        }
+        assert [sums[begin + k * _MINUTE_NS] for k in range(1, 10)] == [
+            theirs[begin + k * _MINUTE_NS][4] for k in range(1, 10)
+        ]
+
+
 # --- streams -------------------------------------------------------------------------------------
 
 
