@@ -36,9 +36,9 @@ __all__ = ["Tracker", "main"]
 _SECOND_NS = 1_000_000_000
 _PUMP_SECONDS = 0.1
 _FRAMES = (1, 3, 5, 10)
-# Market data are stamped when they come; a packet takes a moment to be worked off. Single trades are stamped by the
+# Market data are stamped when they come, so a minute is over when the clock says so. Single trades are stamped by the
 # exchange's whole second and come later than that.
-_GRACE_NS = {"quotes": 500_000_000, "trades": 2_000_000_000}
+_GRACE_NS = {"quotes": 0, "trades": 2_000_000_000}
 _SESSION_MINUTES = 390
 _ENOUGH_BARS = 520  # after so many MACD is that of the whole past, to the last bit (see strategy.macd)
 _RETRY_NS = 15 * _SECOND_NS
@@ -232,35 +232,21 @@ class Tracker:
 
     def pump(self, timeout_seconds: float = 0.0) -> None:
         """Work off what has come, waiting for something at most so long, and close what the clock closes."""
-        from quant_trading.core.streams import StreamBar, Tick
-
-        session, feeds, lines = self._session, self.feeds, self._lines
-        is_trades = self._stream == "trades"
-        before_ns = session.now_ns()
-        for event in session.events(timeout_seconds):
-            feed = feeds.get(event.stream)
-            if type(event) is Tick and feed is not None:
-                if lines is not None:
-                    for line in lines.of(event):
-                        self._say(line)
-                told = feed.trade(event) if is_trades else feed.tick(event)
-                if told:
-                    self._tell(told)
-            elif isinstance(event, StreamBar) and feed is not None:
-                feed.backfill(event)
-            elif not isinstance(event, Tick | StreamBar):
-                self._note(event, feed)
+        session, feeds = self._session, self.feeds.values()
+        self._take(timeout_seconds)
         now_ns = session.now_ns()
-        for feed in feeds.values():
-            # Events that came after the queue was emptied may be as old as that moment.
-            told = feed.advance(before_ns)
-            if told:
-                self._tell(told)
+        if any(feed.is_due(now_ns) for feed in feeds):
+            # A packet that is being worked off has stamped its ticks already: they go before the clock.
+            passed_ns = self._passed()
+            self._take(0.0)
+            for feed in feeds:
+                if feed.is_due(passed_ns):
+                    self._tell(feed.advance(passed_ns))
         self._fill_starts(now_ns)
         while self._reports:
             self._report(self._reports.popleft())
         if self._table is not None:
-            self._table.draw(tuple(feeds.values()), now_ns, session.state.value)
+            self._table.draw(tuple(feeds), now_ns, session.state.value)
 
     def summary(self) -> list[str]:
         """Return what came, what was wrong with it, and the outages."""
@@ -286,6 +272,36 @@ class Tracker:
         return lines if outages else [*lines, "Outages - none"]
 
     # Inside.
+
+    def _take(self, timeout_seconds: float) -> None:
+        """Work off what waits in the session's queue."""
+        from quant_trading.core.streams import StreamBar, StreamNote, Tick
+
+        feeds, lines, is_trades = self.feeds, self._lines, self._stream == "trades"
+        for event in self._session.events(timeout_seconds):
+            feed = feeds.get(event.stream)
+            if type(event) is Tick:
+                if lines is not None:
+                    for line in lines.of(event):
+                        self._say(line)
+                if feed is not None and (told := feed.trade(event) if is_trades else feed.tick(event)):
+                    self._tell(told)
+            elif isinstance(event, StreamNote):
+                self._note(event, feed)
+            elif isinstance(event, StreamBar) and feed is not None:
+                feed.backfill(event)
+
+    def _passed(self) -> int:
+        """Return a moment (UTC ns) such that every tick stamped before it is in the session's queue."""
+        session = self._session
+
+        async def now(_connection: object) -> int:  # runs between two packets
+            return session.now_ns()
+
+        try:
+            return session.call(now, _ANSWER_SECONDS)
+        except ConnectionLost:
+            return session.now_ns()  # nothing is being worked off
 
     def _tell(self, bars: "Sequence[TrackedBar]") -> None:
         from quant_trading.data.tracker_lines import bar_lines

@@ -216,11 +216,15 @@ class Feed:
         self.due_ns = None
         return self._go_on("start", now_ns)
 
+    def is_due(self, now_ns: int) -> bool:
+        """Return True when `advance` would close a bar, or begin."""
+        if self._bars.next_ns is None:
+            return True
+        due_ns = self._bars.due_ns
+        return due_ns is not None and now_ns >= due_ns
+
     def advance(self, now_ns: int) -> Sequence[TrackedBar]:
-        """Take the time."""
-        due = self._bars.due_ns
-        if due is not None and now_ns < due:
-            return ()
+        """Take the time; no tick stamped before it may come later."""
         return self._lined(self._bars.advance(now_ns))
 
     # Inside.
