@@ -184,6 +184,37 @@ class _BoundClient(Client):
         else:
             super().sendMsg(msg)
 
+    def _onSocketHasData(self, data: bytes) -> None:  # noqa: N802
+        """Work off a packet as the library does, without copying what is left of it once for every message.
+
+        A packet of a busy market holds thousands of messages; so they take half the time.
+        """
+        if not self._apiReady or self._logger.isEnabledFor(logging.DEBUG):
+            super()._onSocketHasData(data)  # type: ignore[no-untyped-call]  # as above
+            return
+        if self._tcpDataArrived:
+            self._tcpDataArrived()
+        self._numBytesRecv += len(data)
+        data = self._data + data if self._data else data
+        interpret: Callable[[list[str]], None] = self.decoder.interpret
+        at, size = 0, len(data)
+        try:
+            # A handler may end the connection: then the library has forgotten everything, and so is the rest.
+            while self._apiReady and at + 4 < size:
+                end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+                if end > size:
+                    break
+                fields = data[at + 4 : end].decode(errors="backslashreplace").split("\0")
+                fields.pop()  # what follows the last separator
+                self._numMsgRecv += 1
+                at = end
+                interpret(fields)
+        finally:
+            if self._apiReady:
+                self._data = data[at:]
+        if self._tcpDataProcessed:
+            self._tcpDataProcessed()
+
     async def _send_inside(self, msg: str) -> None:
         super().sendMsg(msg)
 

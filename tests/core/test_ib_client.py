@@ -2,14 +2,19 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ib_async import LimitOrder, Stock
+from ib_async.client import Client
 
 from quant_trading.core.ib_client import ORDER_MESSAGES, BoundIB, RawListener
 from quant_trading.domain.errors import AccountRefused, UsageError
-from tests.core.meddler import Meddler, simulator, virtual
+from tests.core.meddler import Meddler, frame, simulator, virtual
 
 
 class _Ears(RawListener):
@@ -87,3 +92,43 @@ def test_only_what_the_library_says_of_itself_is_its_error(caplog: pytest.LogCap
         ib.disconnect()
         ib.sleep(0)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def _no_loop() -> asyncio.AbstractEventLoop:
+    raise AssertionError("working off a packet needs no loop")
+
+
+def _fed(packets: Sequence[bytes], feed: Callable[[Any, bytes], None]) -> tuple[list[list[str]], bytes, int]:
+    """Return what a client that is logged on hands to its decoder, what it keeps for later, and its count."""
+    client: Any = BoundIB(_no_loop, listener=RawListener()).client
+    client._serverVersion, client._apiReady = 178, True
+    heard: list[list[str]] = []
+    client.decoder.interpret = heard.append
+    for packet in packets:
+        feed(client, packet)
+    return heard, client._data, client._numMsgRecv
+
+
+@given(st.lists(st.lists(st.sampled_from(["", "1", "ä", "x" * 300]), min_size=1), max_size=5), st.data())
+def test_packets_are_worked_off_as_the_library_does(messages: list[list[str]], data: st.DataObject) -> None:
+    begun = data.draw(st.sampled_from([b"", b"\0\0", b"\0\0\0\x09a"]))
+    stream = b"".join(frame(tuple(message)) for message in messages) + begun
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=4)))
+    packets = [stream[a:b] for a, b in pairwise([0, *cuts, len(stream)])]
+    ours = _fed(packets, lambda client, packet: client._onSocketHasData(packet))
+    assert ours == _fed(packets, Client._onSocketHasData)
+    assert ours[0] == messages
+
+
+def test_a_handler_that_hangs_up_ends_the_packet() -> None:
+    client: Any = BoundIB(_no_loop, listener=RawListener()).client
+    client._serverVersion, client._apiReady = 178, True
+    heard = []
+
+    def interpret(fields: list[str]) -> None:
+        heard.append(fields)
+        client.reset()
+
+    client.decoder.interpret = interpret
+    client._onSocketHasData(frame(("1", "a")) + frame(("2", "b")))
+    assert (heard, client._data) == ([["1", "a"]], b"")
