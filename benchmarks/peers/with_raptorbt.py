@@ -1,7 +1,7 @@
 """raptorbt: its array runners, which hold one side and a share of the cash, and its class of strategies.
 
-The array runners are run long only: on a short side, the cash account of the version measured raises the equity by
-what its own trades lose, so there is nothing to be equal to.
+The array runners are run long only: in version 0.13.4 the equity of a short run is that of the same trades held long,
+whatever the trades themselves say they lost, so there is nothing to be equal to.
 """
 
 import os
