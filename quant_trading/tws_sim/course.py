@@ -6,6 +6,7 @@ Both are bridges of Brownian motion, run by a clock that is fast where markets a
 no connection with what it did, at any distance in time, and the close of a day does not show before it is there.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import erf, exp, pi, sqrt
@@ -23,44 +24,46 @@ KNOTS = 15
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The course of P sessions of n steps each.
+    """The course of P sessions.
 
     Attributes:
         knots: float64[P, KNOTS + 1], the price at the knots, in ticks.
         deviation: float64[P], of a whole session, in ticks.
-        clock: float64[n + 1], rising from 0 to 1: the share of a session's variance behind each moment.
+        clock_of: gives for n steps float64[n + 1], rising from 0 to 1: the share of a session's variance behind each
+            moment.
     """
 
     knots: FloatArray
     deviation: FloatArray
-    clock: FloatArray
+    clock_of: Callable[[int], FloatArray]
 
     def prices(self, steps: FloatArray) -> FloatArray:
         """Return the price at each moment, float64[P, n + 1], for the standard normal `steps`, float64[P, n]."""
-        n = len(self.clock) - 1
-        at = _knot_moments(n)
+        n = steps.shape[1]
+        at, part, share = _between_knots(self.clock_of, n)
         walk = np.zeros((len(steps), n + 1))
-        np.cumsum(steps * np.sqrt(np.diff(self.clock)), axis=1, out=walk[:, 1:])
-        walk *= self.deviation[:, None]
+        np.cumsum(steps * self.step_deviation(n), axis=1, out=walk[:, 1:])
         # Between two knots, the walk less the straight line (by the clock) between where it is and where it must be.
         amiss = self.knots - walk[:, at]
-        part = np.repeat(np.arange(KNOTS), np.diff(at))
-        part = np.append(part, KNOTS - 1)
-        begin, end = self.clock[at[part]], self.clock[at[part + 1]]
-        share = (self.clock - begin) / (end - begin)
-        walk += amiss[:, part] * (1.0 - share)
-        walk += amiss[:, part + 1] * share
+        start = amiss[:, part]
+        amiss = amiss[:, part + 1]
+        amiss -= start
+        amiss *= share
+        walk += start
+        walk += amiss
         return walk
 
-    def step_deviation(self) -> FloatArray:
-        """Return the deviation of each step, float64[P, n], in ticks."""
-        return np.asarray(self.deviation[:, None] * np.sqrt(np.diff(self.clock)))
+    def step_deviation(self, n: int) -> FloatArray:
+        """Return the deviation of each of n steps, float64[P, n], in ticks."""
+        return np.asarray(self.deviation[:, None] * _root_steps(self.clock_of, n))
 
 
 def bridges(keys: KeyArray, lane: int, clock: FloatArray) -> FloatArray:
     """Return Brownian bridges from 0 to 0 at the moments of a clock, float64[len(keys), len(clock)]."""
     walk = np.zeros((len(keys), len(clock)))
-    np.cumsum(normals(keys, lane, len(clock) - 1) * np.sqrt(np.diff(clock)), axis=1, out=walk[:, 1:])
+    steps = normals(keys, lane, len(clock) - 1)
+    steps *= np.sqrt(np.diff(clock))
+    np.cumsum(steps, axis=1, out=walk[:, 1:])
     walk -= walk[:, -1:] * clock
     return walk
 
@@ -91,8 +94,17 @@ def _clock(behind: list[float]) -> FloatArray:
 
 
 @cache
-def _knot_moments(n: int) -> IntArray:
-    """Return the step at which each knot lies, int64[KNOTS + 1]."""
+def _root_steps(clock_of: Callable[[int], FloatArray], n: int) -> FloatArray:
+    return np.asarray(np.sqrt(np.diff(clock_of(n))))
+
+
+@cache
+def _between_knots(clock_of: Callable[[int], FloatArray], n: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return the step at which each knot lies, and for each moment its part and how much of that is behind it."""
     if n < KNOTS:
         raise ValueError(f"a session of {n} steps has no {KNOTS} parts; split sessions of that many minutes or more")
-    return np.arange(KNOTS + 1, dtype=np.int64) * n // KNOTS
+    at = np.arange(KNOTS + 1, dtype=np.int64) * n // KNOTS
+    part = np.append(np.repeat(np.arange(KNOTS, dtype=np.int64), np.diff(at)), KNOTS - 1)
+    clock = clock_of(n)
+    begin, end = clock[at[part]], clock[at[part + 1]]
+    return at, part, (clock - begin) / (end - begin)

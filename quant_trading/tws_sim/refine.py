@@ -60,7 +60,7 @@ def refine(
         sigma = deviation[:, None]
     else:
         wandering = _folded(course.prices(walk), low, high)
-        path, sigma = _seen(wandering, active, traded_so_far, open_, close), course.step_deviation()
+        path, sigma = _seen(wandering, active, traded_so_far, open_, close), course.step_deviation(n)
 
     row = np.arange(len(parents))[:, None] * (n + 1)
     closes = path.take(row + traded_so_far)

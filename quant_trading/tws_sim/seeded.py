@@ -232,16 +232,16 @@ class SeededMarket:
         scale = path.scale
         knots, deviation = path.course(first, last, days.open * scale, days.close * scale)
 
-        def course(same: npt.NDArray[np.bool_], n: int) -> Course:
-            return Course(knots[same], deviation[same], self._clock(n))
+        def course(same: npt.NDArray[np.bool_]) -> Course:
+            return Course(knots[same], deviation[same], self._clock)
 
         return self._minutes(key, days, self.open_ns[first:last], self.close_ns[first:last], scale, course)
 
     def _minutes(
         self, key: int, days: TapeBars, opens: IntArray, closes: IntArray, scale: int,
-        course: Callable[[npt.NDArray[np.bool_], int], Course] | None = None,
+        course: Callable[[npt.NDArray[np.bool_]], Course] | None = None,
     ) -> TapeBars:  # fmt: skip
-        """Return the minutes of the spans of `days`; `course` gives that of some of them, of so many minutes each."""
+        """Return the minutes of the spans of `days`; `course` gives that of some of them."""
         minutes = (closes - opens) // (60 * SECOND_NS)
         parts = []
         for n in sorted(set(minutes.tolist())):
@@ -250,7 +250,7 @@ class SeededMarket:
             keys = keys_at(mix(key, _STREAMS["minutes"]), parents.start_ns // SECOND_NS)
             always = np.ones(len(parents), dtype=np.bool_)
             weights = _smile(n) if n < _LONG_SESSION_MINUTES else _round_the_clock(n)
-            along = None if course is None else course(same, n)
+            along = None if course is None else course(same)
             parts.append(refine(parents, n, 60, keys, weights, parents.open, always, scale, along))
         return _in_time(parts)
 

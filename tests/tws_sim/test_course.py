@@ -99,7 +99,7 @@ def test_macd_earns_nothing(symbol: str) -> None:
 def test_the_course_goes_through_its_knots() -> None:
     keys = keys_at(5, np.arange(40))
     knots = 1000.0 + 50.0 * bridges(keys, 0, restless_clock(KNOTS))
-    course = Course(knots, np.full(40, 50.0), restless_clock(390))
+    course = Course(knots, np.full(40, 50.0), restless_clock)
     steps = np.random.default_rng(1).standard_normal((40, 390))
 
     prices = course.prices(steps)
@@ -117,7 +117,7 @@ def test_steps_between_knots_have_the_deviation_the_clock_gives_them() -> None:
     close = chance.standard_normal(days)
     knots = bridges(keys_at(9, np.arange(days)), 0, at_knots) + close[:, None] * at_knots
 
-    steps = np.diff(Course(knots, np.ones(days), clock).prices(chance.standard_normal((days, n))), axis=1)
+    steps = np.diff(Course(knots, np.ones(days), restless_clock).prices(chance.standard_normal((days, n))), axis=1)
 
     assert np.mean(steps**2, axis=0) / np.diff(clock) == pytest.approx(1.0, abs=0.12)  # 5 standard errors
 
@@ -133,7 +133,7 @@ def test_a_clock_runs_from_the_open_to_the_close(clock: object) -> None:
 
 
 def test_a_session_of_fewer_minutes_than_parts_is_refused() -> None:
-    course = Course(np.zeros((1, KNOTS + 1)), np.ones(1), restless_clock(10))
+    course = Course(np.zeros((1, KNOTS + 1)), np.ones(1), restless_clock)
     with pytest.raises(ValueError, match="10 steps"):
         course.prices(np.zeros((1, 10)))
 
