@@ -27,7 +27,7 @@ from quant_trading.backtesting.settings import (
 from quant_trading.backtesting.significance import deflated_sharpe
 from quant_trading.backtesting.sweep_figures import FIGURES, figures_of
 from quant_trading.backtesting.sweep_grid import Combinations, Value
-from quant_trading.backtesting.sweep_lanes import Averages, Part, SeriesTerms, parts_of, run_part
+from quant_trading.backtesting.sweep_lanes import Averages, Part, SeriesTerms, parts_of, run_part, table_of
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.errors import DataGap
 from quant_trading.domain.limits import Limits
@@ -164,7 +164,7 @@ def run_sweep(
     chosen = [combinations.strategies[i] for i in long_enough]
     is_plain = runner is run_backtest and is_covered(panel, chosen, settings)
     series = _Series(panel, settings, first_bar, chosen) if is_plain else None
-    parts = [Part(np.array([i]), 0) for i in range(len(chosen))] if series is None else parts_of(series.combinations)
+    parts = [Part(np.array([i]), 0) for i in range(len(chosen))] if series is None else parts_of(series.table)
 
     def run_one(part: Part) -> _Rows:
         """Return the figures of a part and the curve of the best of it."""
@@ -227,7 +227,7 @@ class _Series:
     def __init__(self, panel: BarPanel, settings: BacktestSettings, first_bar: int, strategies: Sequence[Any]) -> None:
         self.settings = settings
         self.terms = _series_terms(panel, settings, first_bar)
-        self.combinations = [(one.fast, one.slow, one.signal_span, one.seed) for one in strategies]
+        self.table = table_of([(one.fast, one.slow, one.signal_span, one.seed) for one in strategies])
         self.shares = rounded(settings.shares, _ROUNDING[settings.rounding])
         self.worst = _worst_of_sessions(self.terms, self.shares, settings.commission_per_trade)
         self.averages: Averages = {}
@@ -237,7 +237,7 @@ def _lanes(series: _Series, part: Part, run_alone: Callable[[int], Any]) -> _Row
     """Return float64[K, figures] of the MACD runs of a part, and the curve of that with the highest Sharpe ratio."""
     settings, shares, terms = series.settings, series.shares, series.terms
     commission = settings.commission_per_trade
-    outcome = run_part(terms, [series.combinations[i] for i in part.places], part.shared, known=series.averages)
+    outcome = run_part(terms, series.table[part.places], part.shared, known=series.averages)
     curves = np.empty((len(terms.session_ends) + 1, len(part.places)))
     curves[0] = settings.initial_capital
     np.multiply(outcome.profit, shares, out=curves[1:])

@@ -19,9 +19,20 @@ from quant_trading.backtesting.compiling import compile_functions
 from quant_trading.domain.bars import FloatArray, IntArray
 from quant_trading.indicators.compiled import use_wide_registers
 from quant_trading.indicators.ema import ema
-from quant_trading.indicators.macd import ema_seeds
+from quant_trading.indicators.macd import MACD_SEEDS, ema_seeds
 
-__all__ = ["LANES", "Averages", "MacdCombination", "Outcome", "Part", "SeriesTerms", "parts_of", "run_part", "walk_blocks"]
+__all__ = [
+    "LANES",
+    "Averages",
+    "MacdCombination",
+    "Outcome",
+    "Part",
+    "SeriesTerms",
+    "parts_of",
+    "run_part",
+    "table_of",
+    "walk_blocks",
+]
 
 LANES = 32  # a literal in the loops: numba makes vectors of loops whose length it knows
 _TILE = 256
@@ -86,72 +97,81 @@ class Outcome:
     paid: FloatArray
 
 
-def parts_of(combinations: Sequence[MacdCombination]) -> list[Part]:
-    """Return `combinations` (fast, slow, signal_span, seed) in parts, those with common averages together."""
-    names = {seed: float(i) for i, seed in enumerate(dict.fromkeys(c[3] for c in combinations))}
-    pairs = np.array([(names[seed], fast, slow) for fast, slow, _, seed in combinations])
-    order = np.lexsort(pairs.T[::-1])
-    ranked = pairs[order]
-    starts = np.flatnonzero(np.append(True, (ranked[1:] != ranked[:-1]).any(axis=1)))
-    place = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-    size = np.repeat(np.diff(np.append(starts, len(order))), np.diff(np.append(starts, len(order))))
-    in_whole = place < size - size % LANES
-    shared, rest = order[in_whole], order[~in_whole]
-    blocks = len(shared) // LANES
-    both = np.concatenate((shared, rest)).astype(np.int64)
-    step = _BLOCKS * LANES
+def table_of(combinations: Sequence[MacdCombination]) -> IntArray:
+    """Return int64[K, 4]: fast, slow, signal_span and the place of the seed in `MACD_SEEDS`."""
+    fast, slow, span, seed = zip(*combinations, strict=True)
+    return np.array([fast, slow, span, list(map(MACD_SEEDS.index, seed))], dtype=np.int64).T
+
+
+def parts_of(table: IntArray) -> list[Part]:
+    """Return the combinations of `table` in parts, those with common averages together."""
+    order = np.lexsort((table[:, 1], table[:, 0], table[:, 3])).astype(np.int64)
+    pairs = table[order][:, (0, 1, 3)]
+    starts = np.flatnonzero(np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1)))
+    size = np.diff(np.append(starts, len(order)))
+    place = np.arange(len(order)) - np.repeat(starts, size)
+    in_whole = place < np.repeat(size - size % LANES, size)
+    blocks = int(np.count_nonzero(in_whole)) // LANES
+    both = np.concatenate((order[in_whole], order[~in_whole]))
     return [
-        Part(both[at : at + step], min(max(blocks - at // LANES, 0), _BLOCKS)) for at in range(0, len(both), step)
-    ]  # fmt: skip
+        Part(both[at : at + _BLOCKS * LANES], min(max(blocks - at // LANES, 0), _BLOCKS))
+        for at in range(0, len(both), _BLOCKS * LANES)
+    ]
 
 
 def run_part(
-    terms: SeriesTerms, combinations: Sequence[MacdCombination], shared: int = 0, compiled: bool = True,
-    known: Averages | None = None,
-) -> Outcome:  # fmt: skip
-    """Return what `combinations` came to, the first `shared` x 32 of which are whole blocks with common averages.
+    terms: SeriesTerms, table: IntArray, shared: int = 0, compiled: bool = True, known: Averages | None = None
+) -> Outcome:
+    """Return what the combinations of `table` came to.
 
     Args:
+        table: int64[K, 4], see `table_of`, the first `shared` x 32 in whole blocks with common averages.
         compiled: False runs the same loop interpreted.
         known: the first averages of the close, for the other parts of a sweep; they are added here.
     """
-    n_bars, kept = len(terms.close), len(combinations)
-    lanes = [*combinations, *[combinations[-1]] * (-kept % LANES)]
-    lag = 1 if terms.sees_own_fill else 0
-    last = n_bars - 1 + lag
-    first_valid = np.array([c[1] + c[2] - 1 for c in lanes], dtype=np.int64)
+    n_bars, kept = len(terms.close), len(table)
+    table = np.concatenate((table, np.repeat(table[-1:], -kept % LANES, axis=0)))
+    lanes = len(table)
+    first_valid = table[:, 1] + table[:, 2] - 1
+    last = n_bars if terms.sees_own_fill else n_bars - 1
     begin = min(int(first_valid.max()) + 1, last)
     early, spans, fast, slow, common = _bank(
-        terms.close[:begin], lanes, shared * LANES, {} if known is None else known
-    )
-    # From bar t on: what a share earns between this fill and the next, and what trading it costs.
-    price = np.append(terms.fill_price, terms.close[-1])
-    if not terms.sees_own_fill:
-        price[n_bars - 1] = terms.close[-1]
-    step, cost = np.diff(price), terms.cost_rate * price[:-1]
-    step[: terms.first_bar] = cost[: terms.first_bar] = 0.0
-    sample_at = terms.session_ends + lag
-    adjust = terms.close[terms.session_ends] - price[sample_at]
-    state = _aligned(len(lanes) * _CELLS)
+        terms.close[:begin], table, shared * LANES, {} if known is None else known
+    )  # fmt: skip
+    step, cost, sample_at, adjust = _of_bars(terms)
+    state = _aligned(lanes * _CELLS)
     cells = state.reshape(-1, _CELLS, LANES)
-    weights = 2.0 / (np.array([(c[2], c[0], c[1]) for c in lanes], dtype=np.float64) + 1.0)
-    cells[:, (0, 8, 9)] = weights.reshape(-1, LANES, 3).transpose(0, 2, 1)
+    weights = 2.0 / (table[:, :3] + 1.0)
+    for cell, column in ((0, 2), (8, 0), (9, 1)):
+        cells[:, cell] = weights[:, column].reshape(-1, LANES)
     if begin:
         cells[:, 10] = early[fast, begin - 1].reshape(-1, LANES)
         cells[:, 11] = early[slow, begin - 1].reshape(-1, LANES)
     averages = early[:common, begin - 1].copy() if begin else np.zeros(common)
-    need = np.array([1.0 if c[3] == "first" else c[2] for c in lanes])
-    samples = np.zeros((2, len(sample_at) * len(lanes)))
+    need = np.where(table[:, 3] == MACD_SEEDS.index("first"), 1.0, table[:, 2])
+    samples = np.zeros((2, len(sample_at) * lanes))
     walk: Any = walk_blocks
     if compiled:
         use_wide_registers()
         walk = compile_functions(_FUNCTIONS, counts_references=False)
-    walk(len(lanes), shared, begin, terms.first_bar, last, early.reshape(-1), fast, slow, need, first_valid,
+    walk(lanes, shared, begin, terms.first_bar, last, early.reshape(-1), fast, slow, need, first_valid,
          terms.close.copy(), step, cost, 2.0 * cost, sample_at, adjust, averages, 2.0 / (spans[:common] + 1.0),
          np.empty(_TILE * common), np.empty(_TILE), state, samples[0], samples[1])  # fmt: skip
-    profit, sides = samples.reshape(2, len(sample_at), len(lanes))[:, :, :kept]
+    profit, sides = samples.reshape(2, len(sample_at), lanes)[:, :, :kept]
     traded, paid = cells[:, 4].reshape(-1)[:kept], cells[:, 7].reshape(-1)[:kept]
     return Outcome(profit, sides, np.ceil(traded / 2.0), paid.copy())
+
+
+def _of_bars(terms: SeriesTerms) -> tuple[FloatArray, FloatArray, IntArray, FloatArray]:
+    """Return what a share earns from its fill of bar t to the next, what trading it costs, and where sessions end."""
+    lag = 1 if terms.sees_own_fill else 0
+    price = np.append(terms.fill_price, terms.close[-1])
+    if not terms.sees_own_fill:
+        price[-2] = terms.close[-1]
+    step, cost = np.diff(price), terms.cost_rate * price[:-1]
+    step[: terms.first_bar] = cost[: terms.first_bar] = 0.0
+    sample_at = terms.session_ends + lag
+    return step, cost, sample_at, terms.close[terms.session_ends] - price[sample_at]
 
 
 def advance_early(
@@ -368,7 +388,7 @@ _FUNCTIONS = (advance_early, advance_first, advance_apart, advance_together, adv
 
 
 def _bank(
-    close: FloatArray, lanes: Sequence[MacdCombination], shared: int, known: Averages
+    close: FloatArray, table: IntArray, shared: int, known: Averages
 ) -> tuple[FloatArray, FloatArray, IntArray, IntArray, int]:
     """Return the averages of `close` that the lanes need and where they are.
 
@@ -377,20 +397,23 @@ def _bank(
         how many of the rows, the first ones, the lanes before `shared` have.
     """
     rows: dict[tuple[int, str, int], int] = {}
-    fast, slow = [], []
+    pairs, first, of_lane = np.unique(table[:, (0, 1, 3)], axis=0, return_index=True, return_inverse=True)
+    places = np.empty((2, len(pairs)), dtype=np.int64)
     common = 0
-    for k, (fast_span, slow_span, _, seed) in enumerate(lanes):
-        each, skip = ema_seeds(fast_span, slow_span, seed)
-        fast.append(rows.setdefault((fast_span, each, skip), len(rows)))
-        slow.append(rows.setdefault((slow_span, each, 0), len(rows)))
-        if k < shared:
+    for pair in np.argsort(first).tolist():
+        fast_span, slow_span, seed = pairs[pair].tolist()
+        each, skip = ema_seeds(fast_span, slow_span, MACD_SEEDS[seed])
+        places[0, pair] = rows.setdefault((fast_span, each, skip), len(rows))
+        places[1, pair] = rows.setdefault((slow_span, each, 0), len(rows))
+        if first[pair] < shared:
             common = len(rows)
     for key in rows:
         if key not in known or len(known[key]) < len(close):
             known[key] = ema(close, *key)
     bank = np.array([known[key][: len(close)] for key in rows])
     spans = np.array([key[0] for key in rows], dtype=np.float64)
-    return bank, spans, np.array(fast, dtype=np.int64), np.array(slow, dtype=np.int64), common
+    fast, slow = places[:, of_lane.reshape(-1)]
+    return bank, spans, fast.copy(), slow.copy(), common
 
 
 def _aligned(size: int) -> FloatArray:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 from quant_trading.domain.bars import BarPanel, FloatArray
@@ -56,8 +57,7 @@ class Macd:
     @property
     def warmup(self) -> int:
         """Return the bars after which the first close has lost its weight of 2**-53 in the slow EMA."""
-        forget = -math.log1p(-2.0 / (self.slow + 1))
-        return self.first_valid + math.ceil(53.0 * math.log(2.0) / forget)
+        return self.first_valid + _bars_to_forget(self.slow)
 
     def sides(self, bars: BarPanel) -> SideArray:
         """Return `signal` as int8[T, N]: 1, -1, 0, and HOLD where it cannot know."""
@@ -77,3 +77,9 @@ class Macd:
 
     def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
         return equal_weights(signal, limits)
+
+
+@cache
+def _bars_to_forget(span: int) -> int:
+    """Return the bars after which a number has lost its weight of 2**-53 in an average; sweeps ask ten thousands."""
+    return math.ceil(53.0 * math.log(2.0) / -math.log1p(-2.0 / (span + 1)))

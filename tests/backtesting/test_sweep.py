@@ -14,7 +14,7 @@ from quant_trading.backtesting.settings import BacktestSettings, CommissionPlan,
 from quant_trading.backtesting.significance import deflated_sharpe
 from quant_trading.backtesting.sweep import FIGURES, SweepResult, is_covered, run_sweep
 from quant_trading.backtesting.sweep_grid import combine, parse_grid
-from quant_trading.backtesting.sweep_lanes import SeriesTerms, parts_of, run_part
+from quant_trading.backtesting.sweep_lanes import SeriesTerms, parts_of, run_part, table_of
 from quant_trading.domain.errors import ConfigError, DataGap
 from quant_trading.domain.limits import Limits
 from quant_trading.refdata.sessions import exchange_days
@@ -148,7 +148,7 @@ def test_lanes_interpreted_equal_lanes_compiled():
     close = np.ascontiguousarray(panel.close[:, 0])
     terms = SeriesTerms(close, np.append(panel.open[1:, 0], 0.0), False, np.arange(1, 150), 40, 5e-4)
     combinations = [(3, 8, 4, "first"), (4, 9, 3, "sma"), (5, 20, 6, "delayed")]
-    fast, slow = (run_part(terms, combinations, 0, compiled) for compiled in (True, False))
+    fast, slow = (run_part(terms, table_of(combinations), 0, compiled) for compiled in (True, False))
     assert fast.profit.tobytes() == slow.profit.tobytes()
     assert fast.sides.tobytes() == slow.sides.tobytes()
 
@@ -169,7 +169,7 @@ def test_blocks_with_one_pair_of_averages_equal_plain_runs_and_the_interpreted_l
     close = np.ascontiguousarray(panel.close[:100, 0])
     terms = SeriesTerms(close, np.append(panel.open[1:100, 0], 0.0), False, np.arange(1, 100), 40, 5e-4)
     lanes = [(3, 9, 2 + k, seed) for k in range(32)] + [(4, 8, 3, seed)]
-    fast, slow = (run_part(terms, lanes, 1, compiled) for compiled in (True, False))
+    fast, slow = (run_part(terms, table_of(lanes), 1, compiled) for compiled in (True, False))
     assert fast.profit.tobytes() == slow.profit.tobytes()
     assert fast.sides.tobytes() == slow.sides.tobytes()
     assert (fast.paid > 0.0).all()
@@ -177,7 +177,7 @@ def test_blocks_with_one_pair_of_averages_equal_plain_runs_and_the_interpreted_l
 
 @given(st.lists(st.tuples(st.integers(2, 4), st.integers(5, 6), st.integers(1, 99), st.just("first")), min_size=1))
 def test_parts_hold_each_combination_once_and_share_what_they_say(combinations):
-    parts = parts_of(combinations * 9)
+    parts = parts_of(table_of(combinations * 9))
     places = np.concatenate([part.places for part in parts])
     assert sorted(places.tolist()) == list(range(9 * len(combinations)))
     for part in parts:
