@@ -11,6 +11,7 @@ FRONT_DOORS = (
     "trade.py",
     "scripts/ibkr_smoke.py",
     "scripts/risk_smoke.py",
+    "quant_trading.tools.data",
     "quant_trading.tools.demo",
     "quant_trading.tools.doctor",
     "quant_trading.tools.fetch_historical_data",

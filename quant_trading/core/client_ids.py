@@ -21,6 +21,7 @@ CLIENT_IDS: dict[str, int] = {
     "doctor": 18,
     "kill": 19,
     "web": 20,
+    "data": 21,
 }
 
 # What a script of the user's gets when it names none; any id from here on is free for such scripts.

@@ -41,7 +41,7 @@ from quant_trading.domain.bars import BarColumns, BarPanel
 from quant_trading.domain.errors import ConfigError, DataGap
 from quant_trading.refdata.sessions import exchange_days
 
-__all__ = ["ACTIONS_FILE", "STORE_FILE", "Appended", "BarMeta", "BarStore", "Series", "is_store"]
+__all__ = ["ACTIONS_FILE", "STORE_FILE", "Appended", "BarMeta", "BarStore", "Series", "between", "is_store"]
 
 _MARK = b'{"format": 1, "holds": "bars; see docs/store.md"}\n'
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .^=-]*")
@@ -259,7 +259,7 @@ class BarStore:
                 self._keep_panel(path, names, kinds, prints, whole)
             names = list(blocks)
         panel = BarPanel(tuple(names), size.words, whole.start_ns, whole.end_ns, *whole.values)
-        return _between(panel, start, end)
+        return between(panel, start, end)
 
     def read(self, series: Series) -> BarColumns:
         """Return the bars of a series from its files, every hash compared; raises as `columns`."""
@@ -414,7 +414,8 @@ def _as_block(bars: BarColumns | None) -> cache.Block:
     return cache.Block(bars.start_ns, bars.end_ns, tuple(column.reshape(-1, 1) for column in values))
 
 
-def _between(panel: BarPanel, start: date | None, end: date | None) -> BarPanel:
+def between(panel: BarPanel, start: date | None, end: date | None) -> BarPanel:
+    """Return the bars of the exchange dates from `start` to `end`, both included; None leaves a side open."""
     if start is None and end is None:
         return panel
     days = exchange_days(panel.start_ns) + _EPOCH_DAY

@@ -27,6 +27,7 @@ __all__ = [
     "BarMeta",
     "Manifest",
     "YearFile",
+    "encode_bars",
     "read_manifest",
     "read_year",
     "stamp",
@@ -206,6 +207,16 @@ def write_year(folder: Path, year: int, bars: BarColumns, sources: tuple[str, ..
     Raises:
         OSError: when the place cannot be written.
     """
+    content = encode_bars(bars)
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"{year}-{digest[:12]}.parquet"
+    put_in_place(folder / name, content)
+    first, last = stamp(int(bars.start_ns[0])), stamp(int(bars.start_ns[-1]))
+    return YearFile(name, digest, len(bars.start_ns), first, last, sources, _text(fetched_at))
+
+
+def encode_bars(bars: BarColumns) -> bytes:
+    """Return the bars as the content of a Parquet file: timestamp (the start) and end in UTC, and the numbers."""
     from io import BytesIO
 
     import pyarrow as pa
@@ -215,15 +226,9 @@ def write_year(folder: Path, year: int, bars: BarColumns, sources: tuple[str, ..
     # Under these names other readers, our own of single files included, know what they have.
     columns = {"timestamp": _arrow(bars.start_ns, moment), "end": _arrow(bars.end_ns, moment)}
     columns |= {name: _arrow(getattr(bars, name), pa.float64()) for name in _NUMBERS}
-    table = pa.table(columns)
     written = BytesIO()
-    parquet.write_table(table, written, compression="zstd", use_dictionary=False)
-    content = written.getvalue()
-    digest = hashlib.sha256(content).hexdigest()
-    name = f"{year}-{digest[:12]}.parquet"
-    put_in_place(folder / name, content)
-    first, last = stamp(int(bars.start_ns[0])), stamp(int(bars.start_ns[-1]))
-    return YearFile(name, digest, len(bars.start_ns), first, last, sources, _text(fetched_at))
+    parquet.write_table(pa.table(columns), written, compression="zstd", use_dictionary=False)
+    return written.getvalue()
 
 
 def read_year(folder: Path, entry: YearFile) -> BarColumns:

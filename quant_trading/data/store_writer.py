@@ -178,8 +178,8 @@ def _refuse_split(folder: Path, manifest: Manifest, bars: BarColumns, changed: S
     ratio = split_between(stored, received)
     if ratio is not None:
         raise DataGap(
-            f"{folder}: {len(changed)} bars of {manifest.symbol} come with prices {1 / ratio:g} times those that are "
-            f"stored, as after a split of {ratio:g} for 1; nothing was written: remove the folder and fetch all of "
+            f"{folder}: {len(changed)} bars of {manifest.symbol} come with prices {1 / ratio:.4g} times those that are "
+            f"stored, as after a split of {ratio:.4g} for 1; nothing was written: remove the folder and fetch all of "
             "them again"
         )
 

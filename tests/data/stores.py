@@ -14,10 +14,10 @@ META = BarMeta("test", FETCHED)
 
 
 def daily(first: date, last: date, seed: int = 1) -> BarColumns:
-    """Return a random walk in cents, one bar a session."""
+    """Return a random walk, one bar a session."""
     _, start, end = session_arrays(first, last)
     rng = np.random.default_rng(seed)
-    close = np.round(100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.02, len(start)))), 2)
+    close = np.round(100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.01, len(start)))), 4)
     opens = np.round(close * 1.001, 2)
     return BarColumns(start, end, opens, np.maximum(opens, close), np.minimum(opens, close), close, close * 10.0)
 

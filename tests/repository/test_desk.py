@@ -183,7 +183,7 @@ def test_an_unknown_command_is_answered_with_the_known_ones(checkout: Path) -> N
     code, said = desk(checkout, "tset")
     assert code == 2
     assert "no command is called tset" in said
-    assert "demo, trade, sim, test, bench, doctor, help" in said
+    assert "demo, trade, sim, data, test, bench, doctor, help" in said
 
 
 def test_the_doctor_works_before_anything_is_installed(checkout: Path) -> None:
