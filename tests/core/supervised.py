@@ -70,11 +70,19 @@ class Play:
 
 @contextmanager
 def play(
-    scenario: "str | dict[str, Any]", *wishes: StreamRequest, settings: SessionSettings | None = None, **kwargs: Any
+    scenario: "str | dict[str, Any]",
+    *wishes: StreamRequest,
+    settings: SessionSettings | None = None,
+    build: dict[str, Any] | None = None,
+    **kwargs: Any,
 ) -> Iterator[Play]:
-    """Give a started session with its wishes on a scenario, shipped (by name) or written here."""
+    """Give a started session with its wishes on a scenario, shipped (by name) or written here.
+
+    Args:
+        build: settings of the simulator.
+    """
     found = load_scenario(scenario) if isinstance(scenario, str) else read_scenario(scenario, "here")
-    gateway = found.build()
+    gateway = found.build(**(build or {}))
     loop = VirtualLoop()
     loop.listen("127.0.0.1", PORT, gateway)
     try:

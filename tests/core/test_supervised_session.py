@@ -101,6 +101,19 @@ def test_a_stream_that_goes_silent_without_a_word() -> None:
         assert_complete(on)
 
 
+@pytest.mark.parametrize("scenario", ["W19_silent_streams", "W16_silent_after_1102"])
+def test_streams_that_die_without_a_code(scenario: str) -> None:
+    """nautilus_trader#4949, #3001: found by their silence, told within a minute, asked for again, nothing missing."""
+    with play(scenario, RUNNING, QUOTES) as on:
+        on.run(400)
+        silent = [note for stream in (1, 2) for note in on.notes(stream) if note.kind is NoteKind.SILENT]
+        assert {note.stream for note in silent} == {1, 2}
+        assert on.told(ReportKind.ALARM)[0][0] <= 60 + 60
+        assert ticks_between(on, 200, 400, stream=2) > 100
+        assert on.session.state is SupervisorState.LIVE
+        assert_complete(on)
+
+
 def test_a_silent_stream_is_asked_for_again_and_lives() -> None:
     with play(here({"when": "send:historicalDataUpdate#100-160", "do": "swallow"}), RUNNING) as on:
         on.run(600)

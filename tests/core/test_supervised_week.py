@@ -7,48 +7,19 @@ import pytest
 
 from quant_trading.core.streams import StreamBar, StreamKind, StreamRequest
 from quant_trading.core.supervisor import ReportKind, SupervisorState
-from quant_trading.tws_sim.scenario import moment_ns
+from quant_trading.tws_sim.scenario import load_scenario, moment_ns
 from tests.core.supervised import Play, play
 
 pytestmark = [pytest.mark.slow, pytest.mark.expects_client_errors]
 
 _MINUTE_NS = 60_000_000_000
 
-# When (New York), what kind, and what TWS does. The nightly restarts and the weekly login are the scenario's resets.
-OUTAGES: list[tuple[str, str, list[dict[str, Any]]]] = [
-    ("2026-11-16 10:15:20", "1100/1102", [{"do": "lose_link", "seconds": 30, "restore": 1102}]),
-    ("2026-11-16 11:10:50", "1100/1101", [{"do": "lose_link", "seconds": 90, "restore": 1101}]),
-    ("2026-11-16 13:20:10", "2103/2104, dead", [{"do": "farm", "name": "usfarm", "seconds": 5, "resumes": False}]),
-    ("2026-11-16 14:40:59", "socket", [{"do": "drop", "everyone": True}]),
-    ("2026-11-17 00:30:00", "1100/1102 at night", [{"do": "lose_link", "seconds": 120, "restore": 1102}]),
-    ("2026-11-17 09:50:30", "frozen", [{"do": "freeze", "everyone": True}]),
-    ("2026-11-17 11:00:05", "10197", [{"do": "compete", "seconds": 150}]),
-    ("2026-11-17 12:34:20", "326", [{"do": "linger", "seconds": 70}, {"do": "drop", "everyone": True}]),
-    ("2026-11-17 15:58:15", "1100/1102 over the close", [{"do": "lose_link", "seconds": 600, "restore": 1102}]),
-    ("2026-11-18 09:29:30", "over the open", [{"do": "refuse", "seconds": 75}, {"do": "drop", "everyone": True}]),
-    ("2026-11-18 10:30:00", "half open", [{"do": "half_open", "everyone": True}]),
-    ("2026-11-18 12:00:40", "2105/2106", [{"do": "farm", "name": "ushmds", "seconds": 60}]),
-    ("2026-11-18 14:00:00", "1100/1101, long", [{"do": "lose_link", "seconds": 900, "restore": 1101}]),
-    ("2026-11-19 10:00:30", "1100/1102, short", [{"do": "lose_link", "seconds": 2, "restore": 1102}]),
-    ("2026-11-19 11:15:15", "stalled", [{"do": "stall", "everyone": True}]),
-    ("2026-11-19 12:10:45", "restart in the day", [{"do": "restart", "seconds": 200}]),
-    ("2026-11-19 13:00:00", "socket, refused", [{"do": "refuse", "times": 3}, {"do": "drop", "everyone": True}]),
-    ("2026-11-20 10:20:05", "2103/2104", [{"do": "farm", "name": "usfarm", "seconds": 45}]),
-    ("2026-11-20 15:30:30", "frozen, thawing", [{"do": "freeze", "seconds": 50, "everyone": True}]),
-]  # fmt: skip
+WEEK = load_scenario("W17_week_of_outages")
+# When (New York) something goes wrong beside the nightly restarts and the weekly login.
+OUTAGES = sorted({str(fault.entry["when"]).removeprefix("t=") for fault in WEEK.faults})
 NIGHTLY = [f"2026-11-{day} 23:45:00" for day in range(16, 22)]
 WEEKLY = "2026-11-22 01:00:00"
 BEGIN, END = "2026-11-16 09:00", "2026-11-23 10:05"
-
-
-def _scenario() -> dict[str, Any]:
-    faults = [{"when": f"t={when}", **one} for when, _, actions in OUTAGES for one in actions]
-    return {
-        "about": "A week of every kind of outage.", "now": BEGIN, "faults": faults,
-        # Running bars every ten seconds instead of every one: the week takes a third of the time.
-        "config": {"stream_interval_ns": 10_000_000_000},
-        "resets": {"restart": "23:45", "restart_seconds": 180, "login": True, "login_seconds": 32_400},
-    }  # fmt: skip
 
 
 def _seconds(when: str) -> float:
@@ -58,7 +29,8 @@ def _seconds(when: str) -> float:
 @pytest.fixture(scope="module")
 def week() -> Any:
     wishes = [StreamRequest("SPY", StreamKind.RUNNING_BARS), StreamRequest("SPY", StreamKind.FIVE_SECOND_BARS)]
-    with play(_scenario(), *wishes) as on:
+    # Running bars every ten seconds instead of every one: the week takes a third of the time.
+    with play(WEEK.name, *wishes, build={"stream_interval_ns": 10_000_000_000}) as on:
         on.run(_seconds(END))
         yield on, _history(on, "1 min", "10 D")
 
@@ -79,7 +51,7 @@ def test_there_are_24_outages_and_more() -> None:
     assert len(OUTAGES) + len(NIGHTLY) + 1 >= 24
 
 
-@pytest.mark.parametrize("when", [when for when, _, _ in OUTAGES] + NIGHTLY + [WEEKLY])
+@pytest.mark.parametrize("when", OUTAGES + NIGHTLY + [WEEKLY])
 def test_every_outage_is_reported_within_a_minute(week: Any, when: str) -> None:
     on, _ = week
     begin = _seconds(when)
