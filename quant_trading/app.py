@@ -135,6 +135,8 @@ def _overrides(options: Namespace) -> dict[str, object]:
 def _backtest(options: Namespace, settings: Settings, client_id: int, clock: SystemClock, tell: Say) -> int:
     from quant_trading.backtesting.causality import refuse_leaks
     from quant_trading.backtesting.engine import Accounting, BacktestSettings, FillConvention, run_backtest
+    from quant_trading.backtesting.prepare import jumps_of
+    from quant_trading.data.checker import check_panel
     from quant_trading.data.store import save_bars
 
     strategy = build_chosen(settings)
@@ -145,6 +147,8 @@ def _backtest(options: Namespace, settings: Settings, client_id: int, clock: Sys
         saved = save_bars(Path(options.save_bars), panel)
         tell(f"Bars saved: {len(saved)} files in {options.save_bars}")
     tell(f"Causality: {refuse_leaks(strategy, panel, settings.limits).text}")
+    if jumps := jumps_of(check_panel(panel)):
+        tell(f"Jumps that nothing explains, traded as the desk would: {jumps}; look them up (docs/backtest.md)")
     result = run_backtest(
         panel,
         strategy,

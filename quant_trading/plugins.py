@@ -45,6 +45,13 @@ def load_user_strategies(folder: Path) -> list[str]:
     return found
 
 
+def strategy_files() -> frozenset[Path]:
+    """Return the files of the strategies loaded so far, built-in and the user's own."""
+    built_in = {f"quant_trading.strategy.{name}" for name in _BUILTIN}
+    modules = [m for n, m in sys.modules.items() if n in built_in or n.startswith(f"{_PREFIX}.")]
+    return frozenset(Path(file).absolute() for module in modules if (file := getattr(module, "__file__", None)))
+
+
 def _load_file(path: Path, name: str) -> list[str]:
     if not _FILE_NAME.fullmatch(path.name):
         raise ConfigError(f"{name}: a strategy file is named with letters, digits and _, such as my_idea.py; rename it")

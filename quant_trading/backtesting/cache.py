@@ -4,10 +4,11 @@ The form is that of `backtest.schema.json` beside this module, explained in docs
 there in full or not at all.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class Record:
         causality: whether the test passed (None = it was left out), and what it says.
         dividends: float64[T, N], money received on each bar; None = none.
         version: of the program.
+        told: what else the run was told, by name (limits, jumps, files of events); part of the conventions.
     """
 
     result: BacktestResult
@@ -72,6 +74,21 @@ class Record:
     causality: tuple[bool | None, str]
     dividends: FloatArray | None
     version: str
+    told: Mapping[str, float | str | None] = field(default_factory=dict)
+
+    @cached_property
+    def run_id(self) -> str:
+        """Return 16 hex digits that the files of one run share: of its conventions, its bars and its result."""
+        parts = (
+            self._how, [vars_of(source) for source in self.sources.values()], self.panel.symbols, self.session_dates,
+            repr(float(self.result.equity[-1])), self.version,
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        how = self.result.conventions
+        return {**how.by_name(), **self.told, "strategy": how.strategy, "parameters": dict(how.parameters)}
 
     @property
     def has_shares(self) -> bool:
@@ -184,6 +201,7 @@ def _heading(record: Record, schema: str) -> dict[str, Any]:
     return {
         "schema": schema,
         "version": VERSION,
+        "run": record.run_id,
         "timeframe": parse_bar_size(record.panel.bar_size).timeframe,
         "bar_size": record.panel.bar_size,
         "strategy": {"name": how.strategy, "parameters": dict(how.parameters)},
@@ -193,7 +211,7 @@ def _heading(record: Record, schema: str) -> dict[str, Any]:
             "bars": len(record.panel),
             "sessions": len(record.session_dates),
         },
-        "conventions": {**how.by_name(), "in_words": how.in_words()},
+        "conventions": {**how.by_name(), **record.told, "in_words": how.in_words()},
         "metrics": {item.name: _number(getattr(result.metrics, item.name)) for item in fields(result.metrics)},
         "causality": {"passed": passed, "text": text},
         "program": {"name": "quant-trading", "version": record.version},
@@ -244,6 +262,11 @@ def _summary(record: Record, j: int) -> dict[str, Any]:
         "hit_rate": float(np.mean(pnl > 0.0)) if len(pnl) else None,
         "profit_factor": won / lost if lost > 0.0 else None,
     }
+
+
+def vars_of(source: Source) -> dict[str, Any]:
+    """Return the fields of a source."""
+    return {item.name: getattr(source, item.name) for item in fields(source)}
 
 
 def _source(source: Source) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from quant_trading.backtesting import kernel, lanes
 from quant_trading.backtesting.costs import splits_of, tables_for
 from quant_trading.backtesting.equal_account import account_equal_weights
 from quant_trading.backtesting.loop_types import Rules, Tables
+from quant_trading.backtesting.masked import Masked
+from quant_trading.backtesting.prepare import seen_bars
 from quant_trading.backtesting.results import BacktestResult, Conventions, Opinions, bar_label
 from quant_trading.backtesting.settings import (
     Accounting,
@@ -70,7 +72,8 @@ def run_backtest(
         settings: the conventions.
         first_bar: 0-based bar of the first decision and of the first row of the result.
         strategy_name: for the file and the messages; empty = the name its class is registered under.
-        actions: splits and dividends of unadjusted bars; shares accounting only.
+        actions: splits and dividends of unadjusted bars; shares accounting only. The account trades the bars as they
+            are, the strategy is shown them adjusted (`prepare.seen_bars`).
 
     Raises:
         DataGap: when there are too few bars or a price is not above 0.
@@ -80,8 +83,9 @@ def run_backtest(
     _check_bars(name, panel, strategy.warmup, first_bar)
     exits = exits_of(strategy, settings, name)
     traded = panel.rows(first_bar, len(panel))
-    opinions = Opinions(name, strategy, panel, limits, settings, first_bar)
-    conventions = Conventions(name, strategy, settings, exits, panel.bar_size)
+    opinions = Opinions(name, strategy, seen_bars(panel, actions or ()), limits, settings, first_bar)
+    source = strategy.strategy if isinstance(strategy, Masked) else strategy
+    conventions = Conventions(name, source, settings, exits, panel.bar_size)
     if settings.accounting is Accounting.WEIGHTS:
         if actions:
             raise ConfigError(
@@ -184,6 +188,7 @@ def _terms(settings: BacktestSettings) -> kernel.Terms:
 
 def _name_of(strategy: Strategy) -> str:
     """Return the name under which the strategy's class is registered, else the class's own."""
+    strategy = strategy.strategy if isinstance(strategy, Masked) else strategy
     for name in registered_names():
         if strategy_type(name) is type(strategy):
             return name

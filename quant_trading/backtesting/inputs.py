@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+
 from quant_trading.data.store import SourceFile, available, load_panel, provenance
 from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarPanel
@@ -27,12 +29,14 @@ class Inputs:
         first_bar: 0-based, the first bar that may trade.
         sources: the files, with their hashes.
         problems: one line for each symbol that could not be used.
+        note: what else is to be said of the choice of symbols; may be empty.
     """
 
     panel: BarPanel
     first_bar: int
     sources: tuple[SourceFile, ...]
     problems: tuple[str, ...]
+    note: str = ""
 
 
 def read_inputs(
@@ -62,6 +66,7 @@ def read_inputs(
     stored = read_size or bar_size
     chosen = list(symbols) if symbols is not None else _default_symbols(data_dir, stored)
     problems: dict[str, str] = {}
+    notes = ""
 
     def note(symbol: str, error: DataGap) -> None:
         problems[symbol] = str(error)
@@ -78,8 +83,32 @@ def read_inputs(
         first_bar = next((t for t, day in enumerate(_days(panel)) if day >= first.toordinal()), len(panel))
     if first_bar == len(panel):
         raise DataGap(f"{data_dir}: the last bar is of {_last_day(panel)}, before --start {first}; widen the sample")
+    panel = _without_the_absent(panel, first_bar, problems)
+    if symbols is None:
+        lacking = [symbol for symbol in DEFAULT_SYMBOLS if symbol not in panel.symbols and symbol not in problems]
+        if lacking and panel.symbols[0] in DEFAULT_SYMBOLS:
+            notes = f"of the default list there are no bars of {', '.join(lacking)}"
     used = [symbol for symbol in chosen if symbol in panel.symbols]
-    return Inputs(panel, first_bar, provenance(data_dir, used, stored), tuple(problems.values()))
+    return Inputs(panel, first_bar, provenance(data_dir, used, stored), tuple(problems.values()), notes)
+
+
+def _without_the_absent(panel: BarPanel, first_bar: int, problems: dict[str, str]) -> BarPanel:
+    """Return the panel without symbols that have no bar in the sample; each is a problem.
+
+    Raises:
+        DataGap: when none has one.
+    """
+    there = np.atleast_1d(~np.isnan(panel.close[first_bar:]).all(axis=0))
+    if there.all():
+        return panel
+    for j in np.flatnonzero(~there).tolist():
+        problems[panel.symbols[j]] = f"{panel.symbols[j]}: no bar in the sample; widen it with --start or --all"
+    if not there.any():
+        raise DataGap(next(iter(problems.values())))
+    columns = (panel.open, panel.high, panel.low, panel.close, panel.volume)
+    kept = tuple(symbol for symbol, has in zip(panel.symbols, there.tolist(), strict=True) if has)
+    opened, high, low, close, volume = (column[:, there] for column in columns)
+    return BarPanel(kept, panel.bar_size, panel.start_ns, panel.end_ns, opened, high, low, close, volume)
 
 
 def sample_start(panel: BarPanel) -> date:

@@ -43,5 +43,6 @@ class Masked:
         return np.where(self.mask[np.ix_(rows, columns)], np.nan, self.strategy.signal(bars))
 
     def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
-        """Return the strategy's targets; a symbol without an opinion gets what the strategy gives one."""
-        return self.strategy.target(signal, limits)
+        """Return the strategy's targets; a symbol without an opinion gets what the strategy gives one, else none."""
+        target = self.strategy.target(signal, limits)
+        return np.where(np.isnan(signal) & np.isnan(target), 0.0, target)

@@ -6,8 +6,9 @@ Prints the trade blotter, the equity curve and a summary per symbol, and writes 
 
 import os
 import sys
+import traceback
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+# Stands in a folder of bars that nobody traded.
+MADE_UP = "MADE_UP.txt"
 _SOME_LEFT_OUT = 1
 Say = Callable[[str], None]
 
@@ -65,6 +68,7 @@ class _Run:
 
     def __init__(self, options: Namespace, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
         from quant_trading.backtesting.inputs import read_inputs
+        from quant_trading.backtesting.prepare import seen_bars
         from quant_trading.domain.limits import Limits
         from quant_trading.plugins import load_user_strategies
         from quant_trading.settings.active import read_active
@@ -92,24 +96,23 @@ class _Run:
             read_size=options.resample_from,
             convert=_converter(options),
         )
-        self.actions = self._read_actions()
+        self.actions: list[CorporateAction] = self._read_actions()
+        self.seen: BarPanel = seen_bars(self.panel, self.actions)
         self.findings = self._check()
-        self.chosen = self._masked()
 
     @property
     def said(self) -> str | None:
         """Return what was done about jumps that nothing explains; None when there are none."""
-        from quant_trading.data.findings import JUMP_KINDS
+        from quant_trading.backtesting.prepare import jumps_of
 
-        jumps = [f"{f.symbol} {f.first}" for f in self.findings if f.kind in JUMP_KINDS]
+        jumps = jumps_of(self.findings)
         if not jumps:
             return None
-        shown = ", ".join(jumps[:5]) + (f" and {len(jumps) - 5} more" if len(jumps) > 5 else "")
-        if self.chosen is self.strategy:
-            return f"traded as if nothing had happened (--trade-jumps): {shown}"
+        if self.options.trade_jumps:
+            return f"traded as if nothing had happened (--trade-jumps): {jumps}"
         return (
             f"no opinion for the {self.strategy.warmup} bars from each on, so that none rests on prices from both "
-            f"sides: {shown}; pass splits and dividends with --actions, or --trade-jumps"
+            f"sides; a position held over one keeps its marks: {jumps}; pass splits and dividends with --actions"
         )
 
     @property
@@ -140,38 +143,84 @@ class _Run:
         begin = max(self.first_bar - self.strategy.warmup, 0)
         return check_panel(self.panel.rows(begin, len(self.panel)), self.actions)
 
-    def _masked(self) -> "Strategy":
+    def guard(self, strategy: "Strategy") -> "Strategy":
         """Return the strategy, without an opinion on what spans a jump that nothing explains."""
-        from quant_trading.data.findings import JUMP_KINDS, quarantine
+        from quant_trading.backtesting.prepare import guarded
 
-        if self.options.trade_jumps or not any(finding.kind in JUMP_KINDS for finding in self.findings):
-            return self.strategy
-        from quant_trading.backtesting.masked import Masked
+        return strategy if self.options.trade_jumps else guarded(strategy, self.seen, self.findings)
 
-        mask = quarantine(self.panel, self.findings, self.strategy.warmup)
-        return Masked(self.strategy, self.panel, mask) if mask.any() else self.strategy
+    def run_one(
+        self, panel: "BarPanel", strategy: "Strategy", limits: "Limits", settings: "BacktestSettings", first_bar: int,
+        name: str = "",
+    ) -> "BacktestResult":  # fmt: skip
+        """Return the run of one strategy, guarded and with the events of this command line."""
+        from quant_trading.backtesting.engine import run_backtest
+
+        return run_backtest(panel, self.guard(strategy), limits, settings, first_bar, name or self.name, self.actions)
+
+    def check_causality(self, strategy: "Strategy") -> "Verdict | None":
+        """Return the verdict on a strategy that passed; None when the test was left out.
+
+        Raises:
+            FutureLeak: naming bar, column and what changed.
+        """
+        if self.options.no_causality:
+            return None
+        from quant_trading.backtesting.causality import refuse_leaks
+
+        return refuse_leaks(strategy, self.seen, self.limits, seed=self.options.seed)
+
+
+def _check_together(options: Namespace) -> None:
+    """Refuse options of a search without one."""
+    if options.sweep:
+        return
+    said = {"--walk-forward": options.walk_forward, "--anchored": options.anchored or None, "--purge": options.purge,
+            "--objective": None if options.objective == "sharpe" else options.objective}  # fmt: skip
+    alone = next((name for name, value in said.items() if value is not None), None)
+    if alone is not None:
+        raise UsageError(f"{alone} belongs to a search; say what to try, such as --sweep fast=5:15")
 
 
 def _run(options: Namespace, arguments: Sequence[str], environ: Mapping[str, str], say: Say) -> int:
+    _check_together(options)
     run = _Run(options, arguments, environ)
     for problem in run.inputs.problems:
         print(f"left out: {problem}", file=sys.stderr)
-    verdict = _causality(run)
-    if options.sweep:
+    try:
+        return _carry_out(run, say)
+    except (DeskError, OSError):
+        raise
+    except Exception as error:
+        where = _own_line(error)
+        if where is None:
+            raise
+        raise ConfigError(f"strategy {run.name}: {where}: {type(error).__name__}: {error}; correct it there") from error
+
+
+def _own_line(error: BaseException) -> str | None:
+    """Return the file and line of a strategy in which an error arose; None when it was not in one."""
+    from quant_trading.plugins import strategy_files
+
+    files = strategy_files()
+    own = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).absolute() in files]
+    return f"{own[-1].filename.rpartition('/')[2]} line {own[-1].lineno}" if own else None
+
+
+def _carry_out(run: _Run, say: Say) -> int:
+    verdict = run.check_causality(run.strategy)
+    sweep = None
+    if run.options.sweep:
         from quant_trading.backtesting.search import search
 
         sweep = search(run, say)
-    else:
-        sweep = None
-    from quant_trading.backtesting.engine import run_backtest
-
-    result = run_backtest(run.panel, run.chosen, run.limits, run.settings, run.first_bar, run.name, run.actions)
+    result = run.run_one(run.panel, run.strategy, run.limits, run.settings, run.first_bar)
     record = _record(run, result, verdict)
     report = _report_data(run, record, verdict, sweep)
     written = _write(run, record, report)
     from quant_trading.reporting.text import report_lines
 
-    for line in (*report_lines(report, options.blotter), "", *written):
+    for line in (*report_lines(report, run.options.blotter), "", *written):
         say(line)
     return _SOME_LEFT_OUT if run.inputs.problems else 0
 
@@ -195,9 +244,12 @@ def _on_these_bars(choice: "ActiveChoice", options: Namespace) -> "ActiveChoice"
     said = next((pair for pair in options.param if pair.lower().startswith("timeframe=")), None)
     if said is not None and said.partition("=")[2] != str(minutes):
         raise UsageError(f"--param {said} and --timeframe {options.timeframe} differ; leave the parameter out")
-    if "timeframe" not in choice.params:
+    on_these = replace(choice, params={**choice.params, "timeframe": minutes})
+    try:
+        on_these.build()
+    except ConfigError:  # it has no such parameter, or trades other bars than it knows live
         return choice
-    return replace(choice, params={**choice.params, "timeframe": minutes})
+    return on_these
 
 
 def _data_dir(options: Namespace, root: Path) -> Path:
@@ -228,14 +280,6 @@ def _converter(options: Namespace) -> "Callable[[BarPanel], BarPanel] | None":
     return lambda panel: resample(panel, options.timeframe)
 
 
-def _causality(run: _Run) -> "Verdict | None":
-    if run.options.no_causality:
-        return None
-    from quant_trading.backtesting.causality import refuse_leaks
-
-    return refuse_leaks(run.strategy, run.panel, run.limits, seed=run.options.seed)
-
-
 def _record(run: _Run, result: "BacktestResult", verdict: "Verdict | None") -> "Record":
     from quant_trading import __version__
     from quant_trading.backtesting.attribution import dividend_table
@@ -255,16 +299,33 @@ def _record(run: _Run, result: "BacktestResult", verdict: "Verdict | None") -> "
         indicators=_indicators(run),
         sources=sources,
         findings=run.findings,
+        told=_told(run),
         causality=(None, "not tested (--no-causality)") if verdict is None else (verdict.passed, verdict.text),
         dividends=dividend_table(result.ledger, result.bars, run.actions),
         version=__version__,
     )
 
 
+def _told(run: _Run) -> dict[str, float | str | None]:
+    """Return what the result cannot know by itself."""
+    found: dict[str, float | str | None] = {
+        "max_position_pct": run.limits.max_position_pct,
+        "max_gross_exposure": run.limits.max_gross_exposure,
+        "jumps": run.said,
+        "actions_file": None,
+    }
+    if run.options.actions is not None:
+        import hashlib
+
+        path = Path(run.options.actions)
+        found |= {"actions_file": path.name, "actions_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return found
+
+
 def _indicators(run: _Run) -> "dict[str, FloatArray]":
     """Return what the strategy computes for charts, on the bars of the run."""
     offer: Any = getattr(run.strategy, "indicators", None)
-    return {} if offer is None else {name: values[run.first_bar :] for name, values in offer(run.panel).items()}
+    return {} if offer is None else {name: values[run.first_bar :] for name, values in offer(run.seen).items()}
 
 
 def _report_data(run: _Run, record: "Record", verdict: "Verdict | None", sweep: "Sweep | None") -> "ReportData":
@@ -289,7 +350,32 @@ def _report_data(run: _Run, record: "Record", verdict: "Verdict | None", sweep: 
         sweep=sweep,
     )
     report = report_data(result, background)
-    return report if run.said is None else replace(report, conventions=(*report.conventions, ("Jumps", run.said)))
+    return replace(report, conventions=(*report.conventions, *_also_said(run, result)))
+
+
+def _also_said(run: _Run, result: "BacktestResult") -> "Iterator[tuple[str, str]]":
+    """Yield what belongs to the conventions of this run besides its settings."""
+    limits = run.limits
+    if result.conventions.settings.sizing.value != "shares":
+        yield (
+            "Limits",
+            f"a symbol up to {limits.max_position_pct:.0%} of equity, all up to {limits.max_gross_exposure:.0%}",
+        )
+    if run.options.actions is not None:
+        yield (
+            "Events",
+            f"splits and dividends of {Path(run.options.actions).name}: the account trades the bars as they are, the "
+            "strategy is shown them adjusted; P&L of trades is of prices only, dividends are in that of the symbols",
+        )
+    if run.said is not None:
+        yield "Jumps", run.said
+    if run.inputs.note:
+        yield "Symbols", run.inputs.note
+    if (run.folder / MADE_UP).is_file():
+        yield (
+            "Bars",
+            f"made up: {run.folder.name}/{MADE_UP} says of what; they show how things work, never what is earned",
+        )
 
 
 def _benchmark(run: _Run) -> "tuple[str, FloatArray] | None":

@@ -1,14 +1,23 @@
 """The sweep and the walk-forward of the command line: what is tried, what is shown, what the report is given."""
 
+import json
 import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from quant_trading.backtesting.causality import FutureLeak
+from quant_trading.backtesting.engine import run_backtest
 from quant_trading.backtesting.sweep import FIGURES, SweepResult, run_sweep
 from quant_trading.backtesting.sweep_grid import Combinations, combine, parse_grid
 from quant_trading.backtesting.walk_forward import WalkForward, folds_of, walk_forward
+from quant_trading.data.files import replace_file
+from quant_trading.data.findings import JUMP_KINDS
+from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.errors import UsageError
 from quant_trading.reporting.model import Column, Sweep, Table, Value
 from quant_trading.reporting.text import sparkline, table_lines
@@ -16,13 +25,19 @@ from quant_trading.reporting.text import sparkline, table_lines
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from quant_trading.backtesting.causality import Verdict
+    from quant_trading.backtesting.results import BacktestResult
     from quant_trading.backtesting.settings import BacktestSettings
+    from quant_trading.data.findings import Finding
+    from quant_trading.domain.actions import CorporateAction
     from quant_trading.domain.bars import BarPanel
     from quant_trading.domain.limits import Limits
+    from quant_trading.strategy.base import Strategy
 
 __all__ = ["Searched", "search"]
 
 _TOP = 10
+_EPOCH = date(1970, 1, 1).toordinal()
 _KINDS = {
     "total_return": "return", "cagr": "return", "annual_volatility": "percent", "sharpe": "ratio", "sortino": "ratio",
     "max_drawdown": "percent", "calmar": "ratio", "final_equity": "money", "orders": "count", "total_cost": "money",
@@ -44,7 +59,11 @@ class Searched(Protocol):
     fixed: Mapping[str, Any]
     limits: "Limits"
     settings: "BacktestSettings"
+    actions: "list[CorporateAction]"
+    findings: "list[Finding]"
 
+    def run_one(self, *arguments: Any) -> "BacktestResult": ...
+    def check_causality(self, strategy: "Strategy") -> "Verdict | None": ...
     @property
     def panel(self) -> "BarPanel": ...
     @property
@@ -65,17 +84,46 @@ def search(run: Searched, say: Say) -> Sweep:
     fixed = {name: value for name, value in run.fixed.items() if name not in grid}
     combinations = combine(run.name, grid, fixed)
     workers = options.workers or os.cpu_count() or 1
+    runner = _runner(run)
     found = run_sweep(
-        run.panel, run.name, combinations, run.limits, run.settings, run.first_bar, workers, _progress("runs")
+        run.panel, run.name, combinations, run.limits, run.settings, run.first_bar, workers, _progress("runs"), runner
     )
+    _check(run, combinations, found.top(_TOP, options.objective))
+    walked = None if options.walk_forward is None else _forward(run, combinations, workers, runner)
     for line in _sweep_lines(found, options.objective):
         say(line)
-    note = _luck(found)
-    if options.walk_forward is not None:
-        for line in _forward(run, combinations, workers):
+    if walked is not None:
+        _check(run, combinations, [fold.parameters for fold in walked.folds])
+        for line in _forward_lines(run, walked):
             say(line)
     say("")
-    return _for_report(found, options.objective, note)
+    if not options.no_cache:
+        _write(run, found, walked)
+    return _for_report(found, options.objective, _luck(found))
+
+
+def _runner(run: Searched) -> Callable[..., Any]:
+    """Return what runs one combination: with events or jumps each is guarded like the run itself."""
+    is_special = bool(run.actions) or any(finding.kind in JUMP_KINDS for finding in run.findings)
+    return run.run_one if is_special else run_backtest
+
+
+def _check(run: Searched, combinations: Combinations, chosen: Sequence[Mapping[str, Any]]) -> None:
+    """Put each chosen combination to the causality test: with other parameters a strategy may read the future.
+
+    Raises:
+        FutureLeak: naming the parameters too.
+    """
+    wanted = {tuple(row[name] for name in combinations.names) for row in chosen}
+    for values, strategy in zip(combinations.values, combinations.strategies, strict=True):
+        if values not in wanted:
+            continue
+        wanted.discard(values)
+        try:
+            run.check_causality(strategy)
+        except FutureLeak as leak:
+            said = ", ".join(f"{n} = {v}" for n, v in zip(combinations.names, values, strict=True))
+            raise FutureLeak(replace(leak.verdict, text=f"with {said}: {leak.verdict.text}")) from None
 
 
 def _progress(what: str) -> Callable[[int, int], None] | None:
@@ -136,19 +184,22 @@ def _texts(values: Sequence[object]) -> tuple[str, ...]:
     return tuple(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
 
 
-def _forward(run: Searched, combinations: Combinations, workers: int) -> list[str]:
-    """Run the walk-forward and return its lines."""
-    options, sessions = run.options, run.panel.sessions
+def _forward(run: Searched, combinations: Combinations, workers: int, runner: Callable[..., Any]) -> WalkForward:
+    """Return the walk-forward the command line asks for."""
+    options = run.options
     train, test = _lengths(options.walk_forward)
-    purge = options.purge
-    if purge is None:  # a position decided on the last bars of a session is held into the next one
-        purge = max(1, round(len(sessions) / max(len(set(sessions.tolist())), 1)))
-    folds = folds_of(sessions, train, test, options.anchored, purge, 0, run.first_bar)
-    walked = walk_forward(
+    folds = folds_of(run.panel.sessions, train, test, options.anchored, _purge(run), 0, run.first_bar)
+    return walk_forward(
         run.panel, run.name, combinations, run.limits, run.settings, folds, options.objective, workers,
-        _progress("folds"),
+        _progress("folds"), runner,
     )  # fmt: skip
-    return _forward_lines(walked, purge)
+
+
+def _purge(run: Searched) -> int:
+    """Return the bars before a test that are not trained on; by default a session's."""
+    if run.options.purge is not None:
+        return int(run.options.purge)
+    return max(1, round(len(run.panel) / max(len(run.panel.session_ends), 1)))
 
 
 def _lengths(text: str) -> tuple[int, int]:
@@ -158,15 +209,50 @@ def _lengths(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def _forward_lines(walked: WalkForward, purge: int) -> list[str]:
-    title = f"WALK-FORWARD: {len(walked.folds)} folds, best by {_NAMES[walked.figure]}, {purge} bars purged"
+def _forward_lines(run: Searched, walked: WalkForward) -> list[str]:
+    title = f"WALK-FORWARD: {len(walked.folds)} folds, best by {_NAMES[walked.figure]}, {_purge(run)} bars purged"
     names = tuple(walked.folds[0].parameters)
-    columns = [*(Column(name, "text") for name in names), Column("in training", _KINDS[walked.figure]),
-               Column("on unseen bars", _KINDS[walked.figure]), Column("return", "return")]  # fmt: skip
+    columns = [Column("test from", "text"), *(Column(name, "text") for name in names),
+               Column("in training", _KINDS[walked.figure]), Column("on unseen bars", _KINDS[walked.figure]),
+               Column("return", "return")]  # fmt: skip
     rows: list[tuple[Value, ...]] = [
-        (*(str(fold.parameters[name]) for name in names), fold.train_figure, fold.test_figure, fold.test_return)
+        (_day(run, fold.fold.test_begin), *(str(fold.parameters[name]) for name in names), fold.train_figure,
+         fold.test_figure, fold.test_return)
         for fold in walked.folds
-    ]
+    ]  # fmt: skip
     growth = float(walked.curve[-1] / walked.curve[0] - 1.0)
     return ["", title, "=" * len(title), *table_lines(Table(tuple(columns), tuple(rows))), sparkline(walked.curve, 80),
             f"on unseen bars together {growth:+.2%}"]  # fmt: skip
+
+
+def _day(run: Searched, bar: int) -> str:
+    return date.fromordinal(int(run.panel.sessions[bar]) + _EPOCH).isoformat()
+
+
+def _write(run: Searched, found: SweepResult, walked: WalkForward | None) -> Path:
+    """Write `sweep.json` beside the results: every run with its parameters and figures, and the folds."""
+    size = parse_bar_size(run.options.timeframe)
+    document = {
+        "schema": "quant-trading/sweep",
+        "version": 1,
+        "strategy": found.strategy,
+        "objective": run.options.objective,
+        "trials": found.trials,
+        "left_out": found.left_out,
+        "deflated_sharpe": _known(found.deflated_sharpe),
+        "parameters": {name: [row[i] for row in found.values] for i, name in enumerate(found.names)},
+        "figures": {name: [_known(value) for value in column.tolist()] for name, column in found.figures.items()},
+        "walk_forward": None if walked is None else [
+            {"train_from": _day(run, fold.fold.train_begin), "test_from": _day(run, fold.fold.test_begin),
+             "test_to": _day(run, fold.fold.test_end - 1), "parameters": dict(fold.parameters),
+             "train_figure": _known(fold.train_figure), "test_figure": _known(fold.test_figure),
+             "test_return": _known(fold.test_return)}
+            for fold in walked.folds
+        ],
+    }  # fmt: skip
+    content = json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n"
+    return replace_file(Path(run.options.cache_dir) / size.timeframe / "sweep.json", content.encode())
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -51,11 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for symbol in symbols:
             panel = sample_panel([symbol], options.timeframe, options.years, _end(options.end), options.seed)
             [path] = save_bars(options.output_dir, panel)
+            note(options.output_dir, path.name, options.seed)
             print(f"{path}: {len(panel):,} bars of {panel.bar_size}, made up (seed {options.seed})", flush=True)
     except DeskError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def note(folder: Path, name: str, seed: int) -> None:
+    """Add a file to `MADE_UP.txt`, which says of a folder that its bars are not of a market."""
+    from quant_trading.data.files import replace_file
+
+    path = folder / "MADE_UP.txt"
+    known = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    line = f"{name}: made up by the simulator's market, seed {seed}"
+    lines = [*(other for other in known if not other.startswith(f"{name}: ")), line]
+    replace_file(path, ("\n".join(lines) + "\n").encode())
 
 
 def _end(text: str | None) -> date:
