@@ -27,7 +27,6 @@ from quant_trading.data.market_data_tracker import Tracker
 from quant_trading.data.tracker_feed import Feed, TrackedBar
 from quant_trading.refdata.sessions import at, sessions_between
 from quant_trading.tws_sim.sources import open_source
-from quant_trading.tws_sim.wire import encode_frame
 
 DAY = date(2026, 11, 19)
 OPEN = at(DAY, "09:30")
@@ -85,7 +84,7 @@ class _Flood(asyncio.Protocol):
     def __init__(self) -> None:
         self._session = market().connect()
         self._unread = b""
-        self._ids: list[int] = []
+        self._ids: list[bytes] = []
         self._is_free = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -111,7 +110,7 @@ class _Flood(asyncio.Protocol):
         while len(self._unread) >= 4 and len(self._unread) >= (end := 4 + int.from_bytes(self._unread[:4], "big")):
             fields, self._unread = self._unread[4:end].split(b"\0"), self._unread[end:]
             if fields[0] == b"1":  # market data
-                self._ids.append(int(fields[2]))
+                self._ids.append(fields[2])
         if len(self._ids) == SYMBOLS and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -119,22 +118,28 @@ class _Flood(asyncio.Protocol):
         turn, volume = 0, FIRST_VOLUME
         while True:
             turn, volume = turn + 1, volume + LOT
-            for req_id in self._ids:
-                self._transport.write(_update(req_id, 100 + turn % 997 / 100, turn, volume))
+            self._transport.write(_updates(self._ids, 100 + turn % 997 / 100, turn, volume))
             await self._is_free.wait()
             await asyncio.sleep(0)
 
 
-def _update(req_id: int, price: float, turn: int, volume: int) -> bytes:
-    """Return what TWS sends when the quote and the last trade of a stock have changed."""
-    who, size = str(req_id), str(100 + turn % 900)
-    rows = (
-        ("1", "6", who, "1", f"{price - 0.01:.2f}", size, "0"), ("2", "6", who, "0", size),
-        ("1", "6", who, "2", f"{price + 0.01:.2f}", size, "0"), ("2", "6", who, "3", size),
-        ("1", "6", who, "4", f"{price:.2f}", str(LOT), "0"), ("2", "6", who, "5", str(LOT)),
-        ("2", "6", who, "8", str(volume)),
-    )  # fmt: skip
-    return b"".join(map(encode_frame, rows))
+def _updates(ids: list[bytes], price: float, turn: int, volume: int) -> bytes:
+    """Return what TWS sends when the quote and the last trade of every stock have changed: seven messages for each."""
+    size = b"%d" % (100 + turn % 900)
+    prices = [f"{price + away:.2f}".encode() for away in (-0.01, 0.01, 0.0)]
+    rows = [
+        (b"1\x006\0", b"\x001\0" + prices[0] + b"\0" + size + b"\x000\0"), (b"2\x006\0", b"\x000\0" + size + b"\0"),
+        (b"1\x006\0", b"\x002\0" + prices[1] + b"\0" + size + b"\x000\0"), (b"2\x006\0", b"\x003\0" + size + b"\0"),
+        (b"1\x006\0", b"\x004\0" + prices[2] + b"\0%d\x000\0" % LOT), (b"2\x006\0", b"\x005\0%d\0" % LOT),
+        (b"2\x006\0", b"\x008\0%d\0" % volume),
+    ]  # fmt: skip
+    return b"".join(
+        [
+            (len(head) + len(req_id) + len(rest)).to_bytes(4, "big") + head + req_id + rest
+            for req_id in ids
+            for head, rest in rows
+        ]
+    )
 
 
 def serve(port_file: Path) -> int:
