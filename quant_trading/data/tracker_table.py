@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from quant_trading.data.tracker_feed import Feed, TrackedBar
+from quant_trading.data.tracker_feed import WARMUP_BARS, Feed, TrackedBar
 from quant_trading.data.tracker_lines import exchange_time, price_text, size_text
 
 if TYPE_CHECKING:
@@ -15,11 +15,13 @@ __all__ = ["LiveTable"]
 
 _KEPT_LINES = 8
 _EVERY_NS = 250_000_000
-_WAYS = {1: "up", -1: "down", 0: ""}
+_WAYS = {1: "^", -1: "v", 0: " "}  # a crossing up, down, none
 
 
 class LiveTable:
     """One row for each symbol and the newest lines below; drawn anew at most four times a second.
+
+    Beside a histogram stands ^ when it crossed 0 upward with the newest bar, v when downward.
 
     Args:
         timeframes: minutes, a column each.
@@ -63,24 +65,24 @@ class LiveTable:
     def _table(self, feeds: Sequence[Feed], now_ns: int, state: str) -> "Table":
         from rich.table import Table
 
-        table = Table(title=f"{exchange_time(now_ns)} New York, session {state}", caption="\n".join(self._lines))
-        table.caption_justify = "left"
-        table.add_column("symbol")
-        for name in ("last", "bid", "ask", "volume"):
-            table.add_column(name, justify="right")
-        for minutes in self._timeframes:
-            table.add_column(f"{minutes}m Hist", justify="right")
-        table.add_column("late", justify="right")
+        late = sum(feed.counts.late for feed in feeds)
+        table = Table(
+            title=f"{exchange_time(now_ns)} New York, session {state}, {late} ticks late; MACD histograms",
+            caption="\n".join(self._lines), caption_justify="left", box=None, padding=(0, 1, 0, 0),
+        )  # fmt: skip
+        table.add_column("symbol", no_wrap=True)
+        for name in ("last", "bid", "ask", "volume", *(f"{minutes}m" for minutes in self._timeframes)):
+            table.add_column(name, justify="right", no_wrap=True)
         for feed in feeds:
             quotes = feed.quotes
             cells = [price_text(quotes[name]) if name in quotes else "" for name in ("LAST", "BID", "ASK")]
             cells.append(size_text(quotes["VOLUME"]) if "VOLUME" in quotes else "")
             cells += [self._cell(feed.symbol, minutes) for minutes in self._timeframes]
-            table.add_row(feed.symbol, *cells, str(feed.counts.late))
+            table.add_row(feed.symbol, *cells)
         return table
 
     def _cell(self, symbol: str, minutes: int) -> str:
         told = self._bars.get((symbol, minutes))
         if told is None:
             return ""
-        return f"{told.histogram:+.4f} {_WAYS[told.crossing]}".rstrip() if told.is_warm else "warming up"
+        return f"{told.histogram:+.4f}{_WAYS[told.crossing]}" if told.is_warm else f"{told.bars_seen}/{WARMUP_BARS}"

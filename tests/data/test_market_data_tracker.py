@@ -1,6 +1,7 @@
 """The market data tracker: its lines, its bars over the wire in virtual time, outages, files, and its command line."""
 
 import asyncio
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from quant_trading.core.session_thread import IBKRSession
 from quant_trading.core.streams import NoteKind, StreamBar, StreamNote, Tick
@@ -20,6 +22,7 @@ from quant_trading.data.market_data_tracker import Tracker, main
 from quant_trading.data.tracker_feed import WARMUP_BARS, Feed, TrackedBar
 from quant_trading.data.tracker_lines import TickLines, bar_lines, price_text, size_text
 from quant_trading.data.tracker_record import HEADER, BarRecorder
+from quant_trading.data.tracker_table import LiveTable
 from quant_trading.domain.bars import BarColumns
 from quant_trading.domain.errors import ConfigError
 from quant_trading.indicators.macd import macd
@@ -184,6 +187,26 @@ def test_crossings_begin_with_a_warm_average() -> None:
     assert warming.endswith(", warming up 6/300")
     assert warm[0].startswith("Bar - AAPL 1m 2026-11-19 1")
     assert ", up: MACD rose above its signal" in warm[1]
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
+    made = feed()
+    quotes(
+        made, (1, "LAST", 1234.5, 5.0), (1, "VOLUME", NAN, 12_345_678.0),
+        (1, "BID", 1234.45, 1.0), (1, "ASK", 1234.55, 1.0),
+    )  # fmt: skip
+    with LiveTable((1, 3, 5, 10), console) as table:
+        table.bar(tracked(0)._replace(crossing=1))
+        table.bar(tracked(0)._replace(bars_seen=7, bar=tracked(0).bar._replace(minutes=10)))
+        table.say("Crossing - AAPL")
+        table.draw([made], sec(61), "live")
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "2026-11-19 09:31:01 New York, session live, 0 ticks late" in shown
+    [row] = {line for line in shown.splitlines() if line.split()[:1] == ["AAPL"]}
+    assert row.split() == ["AAPL", "1234.50", "1234.45", "1234.55", "12345678", "+0.2500^", "7/300"]
+    assert "Crossing - AAPL" in shown
 
 
 # Over the wire.
