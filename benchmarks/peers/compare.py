@@ -98,9 +98,11 @@ def why_unequal(peer: Run, ours: Run, compares: str, tolerance: float) -> str:
     if len(wrong):
         k = int(wrong[0])
         return f"price of entry {k} is {theirs.price[k]}, ours {mine.price[k]}"
-    off = abs(peer.report["equity"] / ours.report["equity"] - 1.0)
-    if not off <= tolerance:
-        return f"final equity {peer.report['equity']:,.2f}, ours {ours.report['equity']:,.2f} (off by {off:.1e})"
+    final, own = peer.report["equity"], ours.report["equity"]
+    if not own > 0.0:
+        return f"final equity {final:,.2f}, ours {own:,.2f}: a ruined account proves nothing"
+    if not abs(final / own - 1.0) <= tolerance:
+        return f"final equity {final:,.2f}, ours {own:,.2f} (off by {abs(final / own - 1.0):.1e})"
     return ""
 
 

@@ -59,6 +59,10 @@ def test_another_final_equity_does_not_count(equity: float) -> None:
     assert "final equity" in why_unequal(run(equity=equity), run(), "trades", 1e-6)
 
 
+def test_a_ruined_account_proves_nothing() -> None:
+    assert "proves nothing" in why_unequal(run(equity=0.0), run(equity=0.0), "trades", 1e-9)
+
+
 def test_a_curve_is_compared_value_by_value() -> None:
     assert why_unequal(run(curve=[1.0, 2.0]), run(curve=[1.0, 2.0]), "curve", 1e-9) == ""
     assert why_unequal(run(curve=[1.0, 2.0]), run(curve=[1.0]), "curve", 1e-9) == "2 values, ours 1"
