@@ -41,7 +41,7 @@ def test_the_lock_is_exact_and_names_no_place() -> None:
 
 
 def test_the_extras_are_those_of_the_design() -> None:
-    assert sorted(EXTRAS) == ["cluster", "dev", "gui", "notify", "web"]
+    assert sorted(EXTRAS) == ["calendars", "cluster", "dev", "gui", "notify", "web"]
 
 
 def test_pandas_is_for_developers_only() -> None:
