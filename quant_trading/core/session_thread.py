@@ -18,6 +18,7 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from quant_trading.core.event_queue import EventQueue
@@ -291,7 +292,12 @@ class IBKRSession:
     def cancel(self, handle: StreamHandle) -> None:
         """Wish for a stream no longer."""
         self._handles.pop(handle.number, None)
-        self._soon(lambda: self.runner.desk.remove(handle.number))
+
+        def remove() -> None:
+            self.runner.desk.remove(handle.number)
+            self._consumers.pop(handle.number, None)
+
+        self._soon(remove)
 
     def events(self, timeout_seconds: float = 0.0, most: int | None = None) -> list[StreamEvent]:
         """Return the events that wait, oldest first; wait for one at most `timeout_seconds`."""
@@ -358,8 +364,9 @@ class IBKRSession:
         if self._collected:
             collected, self._collected = self._collected, {}
             for number, batch in collected.items():
-                consumer = self._consumers[number]
-                self._calls.put(lambda consumer=consumer, batch=batch: consumer(batch))  # type: ignore[misc]  # defaults bind
+                consumer = self._consumers.get(number)
+                if consumer is not None:  # else it was cancelled meanwhile
+                    self._calls.put(partial(consumer, batch))
             self._flush_calls()
 
     def _flush_calls(self) -> None:
@@ -370,7 +377,7 @@ class IBKRSession:
 
     def _tell(self, report: Report) -> None:
         for listener in self._listeners:
-            self._calls.put(lambda listener=listener: listener(report))  # type: ignore[misc]  # defaults bind
+            self._calls.put(partial(listener, report))
         self._flush_calls()
         with self._changed:
             self._changed.notify_all()

@@ -12,7 +12,16 @@ import pytest
 
 from quant_trading.core.session_runner import SessionSettings
 from quant_trading.core.session_thread import IBKRSession
-from quant_trading.core.streams import NoteKind, StreamBar, StreamEvent, StreamKind, StreamNote, StreamRequest, Tick
+from quant_trading.core.streams import (
+    NoteKind,
+    StreamBar,
+    StreamEvent,
+    StreamKind,
+    StreamNote,
+    StreamRequest,
+    StreamState,
+    Tick,
+)
 from quant_trading.core.supervisor import Report, ReportKind, SupervisorPolicy, SupervisorState
 from quant_trading.domain.errors import UsageError
 from quant_trading.tws_sim.clock import SimClock
@@ -76,6 +85,23 @@ def test_bars_arrive_by_callback_in_a_thread_of_its_own(tws: Any) -> None:
         assert came.wait(_PATIENCE)
     assert {name for name, _ in heard} == {"ibkr-callbacks"}
     assert session.events() == []
+
+
+def test_a_cancelled_stream_calls_back_no_more(tws: Any) -> None:
+    came, other = threading.Event(), threading.Event()
+    with session_for(tws) as session:
+        handle = session.subscribe(StreamRequest("AAPL"), lambda events: came.set())
+        assert came.wait(_PATIENCE)
+        handle.cancel()
+        session.call(lambda connection: connection.ib.reqCurrentTimeAsync(), _PATIENCE)
+        # Calls are made in order: after one of another stream that began later, none of the first is left.
+        session.subscribe(StreamRequest("SPY"), lambda events: other.set())
+        assert other.wait(_PATIENCE)
+        came.clear()
+        other.clear()
+        assert other.wait(_PATIENCE)
+        assert not came.is_set()
+        assert handle.state is StreamState.ENDED
 
 
 def test_a_callback_that_fails_stops_nothing(tws: Any, caplog: pytest.LogCaptureFixture) -> None:
