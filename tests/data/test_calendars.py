@@ -58,7 +58,7 @@ DAYS = [
 ]
 CLOSED = [
     ("LSE", "2024-12-26"), ("LSE", "2023-05-08"), ("IBIS", "2024-12-24"), ("IBIS", "2024-05-01"),
-    ("TSEJ", "2024-12-31"), ("TSEJ", "2024-01-03"), ("SEHK", "2024-02-12"), ("SEHK", "2023-09-08"),
+    ("TSEJ", "2024-12-31"), ("TSEJ", "2024-01-03"), ("SEHK", "2024-02-12"), ("SEHK", "2023-07-17"),
     ("NYSE", "2025-01-09"), ("NYSE", "2024-12-28"),
 ]  # fmt: skip
 
@@ -99,8 +99,8 @@ def test_the_table_is_read_back_as_it_was_and_made_once(kept, monkeypatch):
     first = Calendars(kept).sessions("SEHK", date(2023, 1, 1), date(2024, 12, 31))
     monkeypatch.setattr(module, "_from_library", lambda *asked: pytest.fail(f"asked again for {asked}"))
     assert Calendars(kept).sessions("SEHK", date(2023, 1, 1), date(2024, 12, 31)) == first
-    # 2023: 260 weekdays less 14 holidays and the rainstorm of 8 September. (The library does not know of the typhoon
-    # of 1 September.) 2024: 262 weekdays less 16 holidays.
+    # 2023: 260 weekdays less 14 holidays and the typhoon of 17 July. (The library does not know of the storms of
+    # 1 and 8 September.) 2024: 262 weekdays less 16 holidays.
     assert len(first) == 245 + 246
 
 
