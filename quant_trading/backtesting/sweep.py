@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from quant_trading.backtesting.settings import (
 from quant_trading.backtesting.significance import deflated_sharpe
 from quant_trading.backtesting.sweep_figures import FIGURES, figures_of
 from quant_trading.backtesting.sweep_grid import Combinations, Value
-from quant_trading.backtesting.sweep_lanes import Averages, Part, SeriesTerms, parts_of, run_part, table_of
+from quant_trading.backtesting.sweep_lanes import LANES, Averages, Part, SeriesTerms, parts_of, run_part, table_of
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.errors import DataGap
 from quant_trading.domain.limits import Limits
@@ -231,21 +232,35 @@ class _Series:
         self.shares = rounded(settings.shares, _ROUNDING[settings.rounding])
         self.worst = _worst_of_sessions(self.terms, self.shares, settings.commission_per_trade)
         self.averages: Averages = {}
+        self._of_thread = local()
+
+    def room(self, width: int) -> FloatArray:
+        """Return this thread's float64[3, S + 1, width], the same for every part: new pages cost more than sums."""
+        kept: FloatArray | None = getattr(self._of_thread, "room", None)
+        shape = (3, len(self.terms.session_ends) + 1, width)
+        if kept is None or kept.size < math.prod(shape):
+            kept = self._of_thread.room = np.empty(math.prod(shape))
+        return kept[: math.prod(shape)].reshape(shape)
 
 
 def _lanes(series: _Series, part: Part, run_alone: Callable[[int], Any]) -> _Rows:
     """Return float64[K, figures] of the MACD runs of a part, and the curve of that with the highest Sharpe ratio."""
     settings, shares, terms = series.settings, series.shares, series.terms
     commission = settings.commission_per_trade
-    outcome = run_part(terms, series.table[part.places], part.shared, known=series.averages)
-    curves = np.empty((len(terms.session_ends) + 1, len(part.places)))
+    kept = len(part.places)
+    curves, returns, sides = series.room(-(-kept // LANES) * LANES)
+    outcome = run_part(terms, series.table[part.places], part.shared, known=series.averages,
+                       room=(curves[1:].reshape(-1), sides[1:].reshape(-1)))  # fmt: skip
+    # The profits become equity where they stand.
     curves[0] = settings.initial_capital
-    np.multiply(outcome.profit, shares, out=curves[1:])
-    curves[1:] += settings.initial_capital
+    equity = outcome.profit
+    equity *= shares
+    equity += settings.initial_capital
     if commission:
-        curves[1:] -= commission * np.ceil(outcome.sides / 2.0)
+        equity -= commission * np.ceil(outcome.sides / 2.0)
+    curves = curves[:, :kept]
     orders, cost = outcome.orders * (shares > 0.0), shares * outcome.paid + commission * outcome.orders
-    table, room = figures_of(curves, orders, cost, series.worst)
+    table, room = figures_of(curves, orders, cost, series.worst, returns.reshape(-1))
     at_risk = np.flatnonzero(~(room > 0.0))
     for k in at_risk.tolist():
         # This account may be ruined within a session: it is run bar by bar.

@@ -60,7 +60,11 @@ def sum_curves(
 
 
 def figures_of(
-    curves: FloatArray, orders: FloatArray, cost: FloatArray, worst: FloatArray | None = None
+    curves: FloatArray,
+    orders: FloatArray,
+    cost: FloatArray,
+    worst: FloatArray | None = None,
+    room: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Return float64[K, figures] by `FIGURES`, with the definitions of `metrics`, and float64[K], the least room.
 
@@ -68,12 +72,14 @@ def figures_of(
         curves: float64[S + 1, K], money: the initial capital, then the equity after each session.
         orders, cost: float64[K].
         worst: float64[S], the most that could be lost within each session; the room is what equity leaves above it.
+        room: float64 of at least S x K to work in.
     """
     sessions, width = len(curves) - 1, curves.shape[1]
     risk = np.zeros(sessions) if worst is None else worst
     sums = np.zeros((6, width))
     sums[3], sums[4], sums[5] = curves[0], 1.0, np.inf
-    flat, returns = np.ascontiguousarray(curves).reshape(-1), np.empty(sessions * width)
+    flat = np.ascontiguousarray(curves).reshape(-1)
+    returns = np.empty(sessions * width) if room is None else room[: sessions * width]
     walk: Callable[..., Any] = sum_curves
     if is_worth_compiling(curves.size):
         walk = compile_functions((sum_curves,), counts_references=False)

@@ -120,14 +120,16 @@ def parts_of(table: IntArray) -> list[Part]:
 
 
 def run_part(
-    terms: SeriesTerms, table: IntArray, shared: int = 0, compiled: bool = True, known: Averages | None = None
-) -> Outcome:
+    terms: SeriesTerms, table: IntArray, shared: int = 0, compiled: bool = True, known: Averages | None = None,
+    room: tuple[FloatArray, FloatArray] | None = None,
+) -> Outcome:  # fmt: skip
     """Return what the combinations of `table` came to.
 
     Args:
         table: int64[K, 4], see `table_of`, the first `shared` x 32 in whole blocks with common averages.
         compiled: False runs the same loop interpreted.
         known: the first averages of the close, for the other parts of a sweep; they are added here.
+        room: two of float64[S x lanes], K rounded up to whole blocks, which profit and sides are written to.
     """
     n_bars, kept = len(terms.close), len(table)
     table = np.concatenate((table, np.repeat(table[-1:], -kept % LANES, axis=0)))
@@ -149,17 +151,17 @@ def run_part(
         cells[:, 11] = early[slow, begin - 1].reshape(-1, LANES)
     averages = early[:common, begin - 1].copy() if begin else np.zeros(common)
     need = np.where(table[:, 3] == MACD_SEEDS.index("first"), 1.0, table[:, 2])
-    samples = np.zeros((2, len(sample_at) * lanes))
+    made, traded = room or (np.empty(len(sample_at) * lanes), np.empty(len(sample_at) * lanes))
     walk: Any = walk_blocks
     if compiled:
         use_wide_registers()
         walk = compile_functions(_FUNCTIONS, counts_references=False)
     walk(lanes, shared, begin, terms.first_bar, last, early.reshape(-1), fast, slow, need, first_valid,
          terms.close.copy(), step, cost, 2.0 * cost, sample_at, adjust, averages, 2.0 / (spans[:common] + 1.0),
-         np.empty(_TILE * common), np.empty(_TILE), state, samples[0], samples[1])  # fmt: skip
-    profit, sides = samples.reshape(2, len(sample_at), lanes)[:, :, :kept]
-    traded, paid = cells[:, 4].reshape(-1)[:kept], cells[:, 7].reshape(-1)[:kept]
-    return Outcome(profit, sides, np.ceil(traded / 2.0), paid.copy())
+         np.empty(_TILE * common), np.empty(_TILE), state, made, traded)  # fmt: skip
+    profit, sides = (column.reshape(len(sample_at), lanes)[:, :kept] for column in (made, traded))
+    turns, paid = cells[:, 4].reshape(-1)[:kept], cells[:, 7].reshape(-1)[:kept]
+    return Outcome(profit, sides, np.ceil(turns / 2.0), paid.copy())
 
 
 def _of_bars(terms: SeriesTerms) -> tuple[FloatArray, FloatArray, IntArray, FloatArray]:
