@@ -237,7 +237,8 @@ def test_a_session_that_broke_is_opened_again() -> None:
 # As a person runs it.
 
 
-def test_the_sample_over_the_wire_from_desk_sim_in_a_process_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_summary_from_desk_sim_in_a_process_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "AAPL_5m.csv").write_text(AAPL_AT_155)
     source = ("--source", str(tmp_path), "--now", "2025-05-12 15:00", "--speed", "0")
     with running(*source, "--cash", "995000") as (_, port, _):

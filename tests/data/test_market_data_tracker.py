@@ -323,6 +323,20 @@ def test_what_happens_in_an_outage_is_told_from_history() -> None:
     assert any("outage" in line or "alarm" in line for line in summary_after)
 
 
+def test_every_single_trade_gives_the_minutes_of_history() -> None:
+    kept = Kept()
+    with scene(symbols=["AAPL"], stream="trades", recorder=kept, shows_ticks=False) as played:
+        played.run(250)
+        history = played.session.call(lambda connection: _history(connection, "AAPL"))
+    assert_whole(kept, "AAPL", 1)
+    theirs = {start: row for start, *row in history}
+    for clock in ("10:01", "10:02"):  # from trades alone: 10:00, in which it began, is from history
+        bar = next(told.bar for told in kept.of("AAPL", 1) if told.bar.start_ns == at(DAY, clock))
+        assert [bar.open, bar.high, bar.low, bar.close, bar.volume] == theirs[at(DAY, clock)]
+        assert bar.ticks > 20
+        assert bar.known_ns == bar.end_ns + 2 * SECOND_NS
+
+
 async def _history(connection: Any, symbol: str) -> list[list[float]]:
     from quant_trading.core.recent_bars import recent_bars
 
