@@ -196,13 +196,14 @@ def _from_library(mic: str, first: date, last: date) -> _Table:
         low, high = (bound and bound.date() for bound in (kind.bound_min(), kind.bound_max()))
         first, last = max(first, low or first), min(last, high or last)
         calendar = library.get_calendar(mic, start=first.isoformat(), end=last.isoformat())
-    halves = set(calendar.early_closes)
-    sessions = []
-    for stamp, row in calendar.schedule.iterrows():
-        pause = [None if row[name] != row[name] else int(row[name].value) for name in ("break_start", "break_end")]
-        sessions.append(
-            ExchangeSession(stamp.date(), int(row["open"].value), int(row["close"].value), stamp in halves, *pause)
-        )
+    halves = {stamp.date() for stamp in calendar.early_closes}
+    days = [stamp.date() for stamp in calendar.sessions]
+    begins, ends = ([None if ns < 0 else ns for ns in pauses.tolist()]  # a day without a break has the least number
+                    for pauses in (calendar.break_starts_nanos, calendar.break_ends_nanos))  # fmt: skip
+    moments = zip(days, calendar.opens_nanos.tolist(), calendar.closes_nanos.tolist(), begins, ends, strict=True)
+    sessions = [
+        ExchangeSession(day, opens, closes, day in halves, begin, end) for day, opens, closes, begin, end in moments
+    ]
     return _Table(first, last, tuple(sessions))
 
 
