@@ -37,6 +37,8 @@ from quant_trading.strategy.macd import Macd
 
 __all__ = ["FIGURES", "Heatmap", "SweepResult", "is_covered", "run_sweep"]
 
+# Of every other figure the highest is the best; a drawdown is negative, so the highest is the least deep.
+_LOWEST_IS_BEST = frozenset({"annual_volatility", "orders", "total_cost"})
 _SESSIONS_PER_YEAR = 252
 _ROUNDING = {Rounding.HALF_EVEN: 0, Rounding.DOWN: 1, Rounding.NONE: 2}
 
@@ -88,9 +90,12 @@ class SweepResult:
         return len(self.values)
 
     def order(self, figure: str = "sharpe") -> list[int]:
-        """Return the rows from the best to the worst; what is not defined comes last, equals keep their order."""
-        values = self.figures[figure]
-        return [int(i) for i in np.argsort(np.where(np.isnan(values), np.inf, -values), kind="stable")]
+        """Return the rows from the best to the worst; what is not defined comes last, equals keep their order.
+
+        The best has the lowest volatility, orders or costs, and the highest of any other figure.
+        """
+        values = self.figures[figure] if figure in _LOWEST_IS_BEST else -self.figures[figure]
+        return [int(i) for i in np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable")]
 
     def best(self, figure: str = "sharpe") -> dict[str, Value]:
         """Return the parameters of the best run."""
