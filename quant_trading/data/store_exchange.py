@@ -19,6 +19,7 @@ from quant_trading.domain.errors import DataGap, UsageError
 
 __all__ = ["Imported", "column_of", "export_bars", "import_bars", "sizes_in"]
 
+MADE_UP = "MADE_UP.txt"  # written beside sample bars
 _NAMED = re.compile(r".+_(\d+(?:s|m|h|d|w|mo))(?:_bars_macd)?\.(?:csv|parquet)")
 
 
@@ -78,7 +79,18 @@ def import_bars(
         else:
             if said is not None:
                 said(symbol, done[symbol])
+    if done:
+        _keep_made_up(place if place.is_dir() else place.parent, store.root)
     return Imported(done, refused)
+
+
+def _keep_made_up(folder: Path, root: Path) -> None:
+    """Carry over the file that says of a folder that its bars are made up: backtests of the store then say so, too."""
+    told = folder / MADE_UP
+    if told.is_file() and folder != root:
+        known = (root / MADE_UP).read_text(encoding="utf-8") if (root / MADE_UP).is_file() else ""
+        lines = dict.fromkeys([*known.splitlines(), *told.read_text(encoding="utf-8").splitlines()])
+        replace_file(root / MADE_UP, "\n".join([*lines, ""]).encode())
 
 
 def _panel_of(place: Path, bar_size: str, symbols: Sequence[str] | None, refused: dict[str, DataGap]) -> BarPanel:

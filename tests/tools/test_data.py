@@ -100,6 +100,14 @@ def test_import_finds_every_size_the_names_tell(tmp_path, run):
     assert [line.partition(":")[0] for line in out.splitlines()] == ["A 1 min", "B 1 min", "A 5 mins", "B 5 mins"]
 
 
+def test_bars_that_are_made_up_are_said_to_be_so_in_the_store_too(tmp_path, run):
+    for name in ("A", "B"):
+        save_bars(tmp_path / name, panel_from_columns([name], "1 day", [YEARS]))
+        (tmp_path / name / "MADE_UP.txt").write_text(f"Made up.\n{name}_1d.csv\n")
+        assert run("import", tmp_path / name)[0] == 0
+    assert (tmp_path / "store/MADE_UP.txt").read_text().splitlines() == ["Made up.", "A_1d.csv", "B_1d.csv"]
+
+
 def test_import_goes_on_without_an_unsound_symbol_and_says_so(tmp_path, run):
     save_bars(tmp_path / "csv", panel_from_columns(["A", "B"], "1 day", [YEARS, YEARS]))
     with (tmp_path / "csv/B_1d.csv").open("a") as file:
