@@ -122,9 +122,9 @@ def test_lanes_equal_plain_runs(seed, bars, first_bar, fill, commission, capital
     assert is_covered(panel, runs.strategies, how)
     if all(one.warmup > bars for one in runs.strategies):
         with pytest.raises(DataGap, match="fewer than the"):
-            run_sweep(panel, "MACD", runs, Limits(), how, first_bar, runner=plain_run)
+            run_sweep(panel, "MACD", runs, Limits(), how, first_bar)
         return
-    swept = run_sweep(panel, "MACD", runs, Limits(), how, first_bar, runner=plain_run)
+    swept = run_sweep(panel, "MACD", runs, Limits(), how, first_bar)
     kept = [one for one in runs.strategies if one.warmup <= bars]
     assert swept.trials == len(kept)
     assert swept.left_out == runs.left_out + len(runs.strategies) - len(kept)
@@ -160,7 +160,7 @@ def test_blocks_with_one_pair_of_averages_equal_plain_runs_and_the_interpreted_l
     panel = random_panel(8, 420, 1)
     how = fixed_shares(commission_per_trade=1.0)
     runs = combine("MACD", {"fast": (3, 5), "slow": (9, 14), "signal_span": tuple(range(2, 37)), "seed": (seed,)}, {})
-    swept = run_sweep(panel, "MACD", runs, Limits(), how, first_bar, runner=plain_run)
+    swept = run_sweep(panel, "MACD", runs, Limits(), how, first_bar)
     for row in (0, 31, 34, 35, 70, 101, 139):
         run = plain_run(panel, runs.strategies[row], Limits(), how, first_bar)
         assert swept.figures["orders"][row] == run.ledger.trades.sum()
