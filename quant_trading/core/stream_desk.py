@@ -166,6 +166,8 @@ class StreamDesk:
         for stream in self._streams.values():
             if stream.request_id is None:
                 continue
+            if stream.state is StreamState.LIVE:
+                stream.state = StreamState.ASKED  # until it speaks
             stream.heard_at = now
             stream.liveness.pause()
             self._watch(stream, _PROOF_SECONDS)
@@ -336,12 +338,17 @@ class StreamDesk:
         stream.liveness.heard(now)
         if stream.state is not StreamState.LIVE and now >= stream.mute_until:
             stream.state = StreamState.LIVE
+            stream.live_ns = self._packet_ns
             stream.retries = 0
             stream.stop_retry()
             self._note(stream, NoteKind.LIVE, f"{stream.request.symbol}: data flow")
             self._owner.relieve(f"stream {stream.number}")
             self._relieve_competing()
-        if stream.book is not None and not stream.book.is_sound and not stream.awaits_answer:
+        # A source may come back without a word: what was missed is asked for when data flow again.
+        if stream.book is None:
+            if stream.gap_from_ns is not None and stream.state is StreamState.LIVE:
+                self.fill(stream)
+        elif not stream.book.is_sound and not stream.awaits_answer:
             self.fill(stream)
         self._plan_overdue(stream)
 
@@ -494,12 +501,12 @@ class StreamDesk:
             if told is not None:
                 for bar in told:
                     self.emit(bar)
-                if damages == stream.damages:
+                if damages == stream.damages and stream.is_joined:
                     self.gap_closed(stream)
                     return
                 self._flush()
-                if self._is_suspended:
-                    return  # the next `probe` begins anew
+                if self._is_suspended or not stream.is_joined:
+                    return  # `probe`, or the first datum, begins anew
             else:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _LONGEST_RETRY)

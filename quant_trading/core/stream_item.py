@@ -24,6 +24,7 @@ class Stream:
         request_id: the id it was asked for under, None while it is not.
         heard_at, heard_ns: when it last spoke, in loop seconds and UTC ns; 0 for never.
         gap_from_ns: from when on data may be missing, None for nothing.
+        live_ns: when it last began to flow, UTC ns.
         told_until_ns: end of the bars that have stood in for missed ticks; none of them is told twice.
         damages: how often something went wrong; a filling that was overtaken by one is not the last.
         asks: how often it was asked for.
@@ -41,6 +42,7 @@ class Stream:
     heard_at: float = 0.0
     heard_ns: int = 0
     gap_from_ns: int | None = None
+    live_ns: int = 0
     told_until_ns: int = 0
     damages: int = 0
     asks: int = 0
@@ -57,6 +59,14 @@ class Stream:
     def size_ns(self) -> int:
         """Return the length of one of its bars."""
         return self.bar_size.seconds * _SECOND_NS
+
+    @property
+    def is_joined(self) -> bool:
+        """Return True when history reaches to where the stream flows again, so that nothing lies between them.
+
+        Bars see to that themselves: those of a stream that does not flow come from history one by one.
+        """
+        return self.book is not None or (self.state is StreamState.LIVE and self.live_ns <= self.told_until_ns)
 
     def next_retry(self, first: float, longest: float) -> float:
         """Return how long to wait before asking once more: doubling."""

@@ -14,7 +14,9 @@ from quant_trading.tws_sim.gateway import Gateway
 from quant_trading.tws_sim.scenario import load_scenario, read_scenario
 from quant_trading.tws_sim.virtual import VirtualLoop
 
-__all__ = ["PORT", "Play", "VirtualClock", "play"]
+__all__ = ["MINUTE_NS", "PORT", "Play", "VirtualClock", "assert_complete", "here", "history_of", "ours", "play"]
+
+MINUTE_NS = 60_000_000_000
 
 PORT = 7497
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,3 +102,32 @@ def play(
             session.stop()
     finally:
         loop.close()
+
+
+def here(*faults: dict[str, Any], now: str = "2026-11-19 10:00", **more: Any) -> dict[str, Any]:
+    return {"about": "a test", "now": now, "faults": list(faults), **more}
+
+
+def history_of(on: Play, symbol: str = "AAPL") -> dict[int, tuple[float, ...]]:
+    """Return TWS's own minutes by their start, asked for in one plain request."""
+    from ib_async import Stock
+
+    async def ask(connection: Any) -> Any:
+        [contract] = await connection.ib.qualifyContractsAsync(Stock(symbol, "SMART", "USD"))
+        return await connection.ib.reqHistoricalDataAsync(contract, "", "2 D", "1 min", "TRADES", True, 2)
+
+    bars = on.session.call(ask)
+    return {round(one.date.timestamp()) * 10**9: (one.open, one.high, one.low, one.close, one.volume) for one in bars}
+
+
+def ours(bars: list[StreamBar]) -> dict[int, tuple[float, ...]]:
+    assert len({one.start_ns for one in bars}) == len(bars), "a bar came twice"
+    return {one.start_ns: (one.open, one.high, one.low, one.close, one.volume) for one in bars}
+
+
+def assert_complete(on: Play, stream: int = 1) -> None:
+    """Every minute TWS has since the first one we told is among ours, with its very numbers."""
+    mine, theirs = ours(on.finals(stream)), history_of(on)
+    settled = on.session.now_ns() - 70 * 10**9
+    expected = {start: bar for start, bar in theirs.items() if min(mine) <= start < settled}
+    assert {start: mine.get(start) for start in expected} == expected

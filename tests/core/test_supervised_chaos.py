@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from quant_trading.core.streams import StreamBar, StreamKind, StreamRequest
+from quant_trading.core.streams import StreamBar, StreamKind, StreamRequest, Tick
 from quant_trading.core.supervisor import SupervisorState
-from tests.core.supervised import Play, play
-from tests.core.test_supervised_session import assert_complete, here
+from quant_trading.tws_sim.scenario import moment_ns
+from tests.core.supervised import MINUTE_NS, Play, assert_complete, here, history_of, ours, play
 
 pytestmark = [pytest.mark.slow, pytest.mark.expects_client_errors]
 
@@ -60,3 +60,22 @@ def storm(seed: int) -> Play:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_storm_loses_nothing(seed: int) -> None:
     storm(seed)
+
+
+@pytest.mark.parametrize("seed", [2, 9, 0])
+def test_trades_with_what_stands_in_for_them_are_complete(seed: int) -> None:
+    """In seeds 2 and 9 another session takes the data for so short a while that they come back by themselves."""
+    dice = random.Random(seed)
+    faults = [one for _ in range(dice.randint(2, 7)) for one in _fault(dice)]
+    with play(here(*faults), StreamRequest("AAPL", StreamKind.TRADES)) as on:
+        on.run(_MINUTES * 60 + 400 + _QUIET_SECONDS)
+        sums: dict[int, float] = {}
+        for one in on.events:
+            if isinstance(one, Tick) and one.field == "LAST":
+                minute = one.time_ns - one.time_ns % MINUTE_NS
+                sums[minute] = sums.get(minute, 0.0) + one.size
+        sums |= {start: bar[4] for start, bar in ours(on.finals()).items()}
+        theirs = history_of(on)
+        begin = moment_ns("2026-11-19 10:01")
+        minutes = [begin + k * MINUTE_NS for k in range(_MINUTES + 15)]
+        assert [sums.get(one) for one in minutes] == [theirs[one][4] for one in minutes], faults

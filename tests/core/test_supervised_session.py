@@ -5,22 +5,17 @@ from typing import Any
 import pytest
 
 from quant_trading.core.session_runner import SessionSettings
-from quant_trading.core.streams import NoteKind, StreamBar, StreamKind, StreamRequest, StreamState, Tick
+from quant_trading.core.streams import NoteKind, StreamKind, StreamRequest, StreamState, Tick
 from quant_trading.core.supervisor import ReportKind, SupervisorState
 from quant_trading.domain.errors import AccountRefused, ConnectionFailed, ConnectionLost
 from quant_trading.refdata.restart_windows import RestartSchedule
 from quant_trading.tws_sim.scenario import moment_ns
-from tests.core.supervised import Play, play
+from tests.core.supervised import MINUTE_NS, Play, assert_complete, here, history_of, ours, play
 
 pytestmark = pytest.mark.expects_client_errors
 
 RUNNING = StreamRequest("AAPL", StreamKind.RUNNING_BARS)
 QUOTES = StreamRequest("AAPL")
-_MINUTE_NS = 60_000_000_000
-
-
-def here(*faults: dict[str, Any], now: str = "2026-11-19 10:00", **more: Any) -> dict[str, Any]:
-    return {"about": "a test", "now": now, "faults": list(faults), **more}
 
 
 def ticks_between(on: Play, begin: float, end: float, stream: int = 1) -> int:
@@ -29,31 +24,6 @@ def ticks_between(on: Play, begin: float, end: float, stream: int = 1) -> int:
         isinstance(one, Tick) and one.stream == stream and begin <= (one.time_ns - zero) / 1e9 < end
         for one in on.events
     )
-
-
-def history_of(on: Play, symbol: str = "AAPL") -> dict[int, tuple[float, ...]]:
-    """Return TWS's own minutes by their start, asked for in one plain request."""
-    from ib_async import Stock
-
-    async def ask(connection: Any) -> Any:
-        [contract] = await connection.ib.qualifyContractsAsync(Stock(symbol, "SMART", "USD"))
-        return await connection.ib.reqHistoricalDataAsync(contract, "", "2 D", "1 min", "TRADES", True, 2)
-
-    bars = on.session.call(ask)
-    return {round(one.date.timestamp()) * 10**9: (one.open, one.high, one.low, one.close, one.volume) for one in bars}
-
-
-def ours(bars: list[StreamBar]) -> dict[int, tuple[float, ...]]:
-    assert len({one.start_ns for one in bars}) == len(bars), "a bar came twice"
-    return {one.start_ns: (one.open, one.high, one.low, one.close, one.volume) for one in bars}
-
-
-def assert_complete(on: Play, stream: int = 1) -> None:
-    """Every minute TWS has since the first one we told is among ours, with its very numbers."""
-    mine, theirs = ours(on.finals(stream)), history_of(on)
-    settled = on.session.now_ns() - 70 * 10**9
-    expected = {start: bar for start, bar in theirs.items() if min(mine) <= start < settled}
-    assert {start: mine.get(start) for start in expected} == expected
 
 
 # --- the public failures: the naive script of tests/scenarios fails, the session does not ---------
@@ -134,7 +104,7 @@ def test_a_competing_session() -> None:
         # What was missed came from history, minute by minute.
         mine, theirs = ours(on.finals()), history_of(on)
         first = moment_ns("2026-11-19 10:01")
-        assert [theirs[first + k * _MINUTE_NS] for k in range(4)] == [mine[first + k * _MINUTE_NS] for k in range(4)]
+        assert [theirs[first + k * MINUTE_NS] for k in range(4)] == [mine[first + k * MINUTE_NS] for k in range(4)]
 
 
 def test_the_restart_that_was_never_noticed() -> None:
@@ -250,16 +220,14 @@ def test_trades_and_what_stands_in_for_missed_ones_make_every_minute() -> None:
         sums: dict[int, float] = {}
         for one in on.events:
             if isinstance(one, Tick) and one.field == "LAST":
-                minute = one.time_ns - one.time_ns % _MINUTE_NS
+                minute = one.time_ns - one.time_ns % MINUTE_NS
                 sums[minute] = sums.get(minute, 0.0) + one.size
         begin = moment_ns("2026-11-19 10:00")
         sums |= {start: bar[4] for start, bar in ours(on.finals()).items()}
         theirs = history_of(on)
-        assert {sums[begin + k * _MINUTE_NS] for k in (2, 3, 6)} == {
-            theirs[begin + k * _MINUTE_NS][4] for k in (2, 3, 6)
-        }
-        assert [sums[begin + k * _MINUTE_NS] for k in range(1, 10)] == [
-            theirs[begin + k * _MINUTE_NS][4] for k in range(1, 10)
+        assert {sums[begin + k * MINUTE_NS] for k in (2, 3, 6)} == {theirs[begin + k * MINUTE_NS][4] for k in (2, 3, 6)}
+        assert [sums[begin + k * MINUTE_NS] for k in range(1, 10)] == [
+            theirs[begin + k * MINUTE_NS][4] for k in range(1, 10)
         ]
 
 
