@@ -218,12 +218,12 @@ def take_exits(
         entry = state[ENTRY * n + j]
         stop, reason = -side * math.inf, STOP_LOSS
         if loss > 0.0:
-            stop = entry * (1.0 - side * loss)
+            stop = level(entry * (1.0 - side * loss))
         if trailing > 0.0:
-            trail = state[BEST * n + j] * (1.0 - side * trailing)
+            trail = level(state[BEST * n + j] * (1.0 - side * trailing))
             if side * trail > side * stop:
                 stop, reason = trail, TRAILING_STOP
-        limit = entry * (1.0 + side * profit) if profit > 0.0 else side * math.inf
+        limit = level(entry * (1.0 + side * profit)) if profit > 0.0 else side * math.inf
         first, worst, fairest = open_price[at], low[at], high[at]
         if held < 0.0:
             worst, fairest = fairest, worst
@@ -240,6 +240,17 @@ def take_exits(
         if base == base:
             shares = volume[at] if rules[MAX_VOLUME] > 0.0 else 0.0
             exit_position(t, n, j, base, shares, side, reason, rules, state, book, log)
+
+
+def level(price: float) -> float:
+    """Return a price to 10 decimals, a large one to 6: 100 * (1 + 0.1) is 110.00000000000001 and would miss 110.
+
+    Rounded by operations that give the same bits interpreted and compiled; `round(price, 10)` does not.
+    """
+    scale = 1e10 if abs(price) < 400_000.0 else 1e6  # so that the scaled price is well below 2**53
+    if not abs(price) < 1e9:
+        return price
+    return math.floor(price * scale + 0.5) / scale
 
 
 def exit_position(
@@ -390,6 +401,6 @@ def write_row(t: int, n: int, state: _Out, book: _Out, rows: _Out, holdings: _Ou
 
 # What is compiled, each after those it calls.
 FUNCTIONS = (
-    *FILL_FUNCTIONS, pay_out, split, corporate_actions, charge_borrow, exit_position, take_exits, mark_positions,
-    mark_best, margin_call, decide, close_all, write_row, run_bars,
+    *FILL_FUNCTIONS, pay_out, split, corporate_actions, charge_borrow, level, exit_position, take_exits,
+    mark_positions, mark_best, margin_call, decide, close_all, write_row, run_bars,
 )  # fmt: skip

@@ -21,6 +21,12 @@ def is_price(value: float) -> bool:
     return not math.isnan(value)
 
 
+def rounded_level(price: float) -> float:
+    """Return a stop or a limit as step D of the page rounds it."""
+    size = abs(price)
+    return price if size >= 1e9 else round(price, 10 if size < 400_000 else 6)
+
+
 class ReferenceBacktest:
     """One run; `run()` once."""
 
@@ -218,9 +224,9 @@ class ReferenceBacktest:
         side = sign(h.q)
         levels = []
         if self.rules.stop_loss > 0.0:
-            levels.append((h.entry * (1 - side * self.rules.stop_loss), "stop_loss"))
+            levels.append((rounded_level(h.entry * (1 - side * self.rules.stop_loss)), "stop_loss"))
         if self.rules.trailing_stop > 0.0:
-            levels.append((h.best * (1 - side * self.rules.trailing_stop), "trailing_stop"))
+            levels.append((rounded_level(h.best * (1 - side * self.rules.trailing_stop)), "trailing_stop"))
         if not levels:
             return None, ""
         # max and min keep the first of equals
@@ -230,7 +236,7 @@ class ReferenceBacktest:
         """Return the take-profit's price."""
         if self.rules.take_profit == 0.0:
             return None
-        return h.entry * (1 + sign(h.q) * self.rules.take_profit)
+        return rounded_level(h.entry * (1 + sign(h.q) * self.rules.take_profit))
 
     def take_exit(self, t: int, j: int, base: float, reason: str) -> None:
         """Fill the exit, block its side, and settle what waits: a goal on the other side stays, another is void."""

@@ -1,9 +1,14 @@
 """Every letter of docs/backtest-engine.md by hand: fills, reasons and money worked out in the comments."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quant_trading.backtesting.kernel import Reason, simulate
+from quant_trading.backtesting.loop import level
 from quant_trading.backtesting.loop_types import (
     AT_CLOSE,
     AT_OPEN,
@@ -144,6 +149,33 @@ def test_stop_and_limit_worst_case_first(bar, side, exit_price, reason):
     account = run([*LONG, (*bar, 1e6)], [10 * side, NAN, NAN], stop_loss=0.05, take_profit=0.1)
     expected = [] if exit_price is None else [(2, -10 * side, exit_price, reason)]
     assert fills(account)[1:] == expected
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("entry", "side", "terms", "touch"),
+    [
+        # In doubles 100 x 1.1 is 110.00000000000001 and 2.3 x 0.8 is 1.8399999999999999.
+        (100.0, 1, {"take_profit": 0.1}, 110.0),
+        (100.0, -1, {"stop_loss": 0.1}, 110.0),
+        (2.3, 1, {"stop_loss": 0.2}, 1.84),
+        (2.3, 1, {"trailing_stop": 0.2}, 1.84),
+        (2.3, -1, {"take_profit": 0.2}, 1.84),
+        (700_000.0, 1, {"take_profit": 0.1}, 770_000.0),  # there are shares of such a price
+    ],
+)
+def test_a_level_that_is_touched_to_the_cent_is_reached_and_fills_there(entry, side, terms, touch, compiled):
+    bar = (entry, max(entry, touch), min(entry, touch), entry, 1e6)
+    account = run([flat(entry), flat(entry), bar], [10 * side, NAN, NAN], compiled=compiled, **terms)
+    assert account.fills.bar.tolist() == [1, 2]
+    assert account.fills.price[1] == touch  # to the last bit
+
+
+@given(st.integers(1, 1_000_000_000), st.integers(1, 999))
+def test_levels_are_the_doubles_next_to_their_decimals(cents, thousandths):
+    # price x (1 - fraction) has five decimals: exactly (cents x (1000 - thousandths)) / 100 000.
+    exact = Decimal(cents * (1_000 - thousandths)).scaleb(-5)
+    assert level(cents / 100 * (1.0 - thousandths / 1_000)) == float(exact)
 
 
 def test_the_bar_of_the_entry_is_tested_from_the_open_on():
