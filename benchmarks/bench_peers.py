@@ -148,8 +148,12 @@ def measure(python: Path, module: str, workload: str, settings: Mapping[str, Any
 # --- the tables --------------------------------------------------------------------------------
 
 
-def line_of(peer: Peer, bench: Bench, ours: Run, references: dict[str, Run]) -> Line:
-    """Return the line of one engine; its time counts only when it came to what we came to."""
+def line_of(peer: Peer, bench: Bench, ours: dict[str, Run]) -> Line:
+    """Return the line of one engine; its time counts only when it came to what we came to.
+
+    Args:
+        ours: our runs so far, by what was asked; those that are needed are added.
+    """
     name = f"{peer.name}{_part(peer)}"
     # A whole process on a part of the bars would say nothing about the workload.
     cold_runs = 0 if peer.cut else bench.cold_runs
@@ -158,39 +162,45 @@ def line_of(peer: Peer, bench: Bench, ours: Run, references: dict[str, Run]) -> 
                       replace(bench, cold_runs=cold_runs))  # fmt: skip
     except NotRun as error:
         return Line(name, note=f"skipped: {error}")
-    asked = settings_of(peer, False)
-    key = json.dumps(asked, sort_keys=True)
+    report, scale = run.report, scale_of(peer)
     try:
-        if key not in references:
-            alone = replace(bench, seconds=0.0)
-            references[key] = start(python_of(""), "with_desk", peer.workload, asked, alone, once=True)
+        # Equality on the part the peer was given, time on the whole workload, both under the peer's convention.
+        reference, whole = own_run(peer, bench, ours), own_run(replace(peer, cut={}), bench, ours)
     except NotRun as error:
-        return Line(name, _version(peer, run.report), note=f"not compared, ours failed: {error}")
-    why = why_unequal(run, references[key], WORKLOADS[peer.workload].compares, peer.tolerance)
-    scale, report = scale_of(peer), run.report
+        return Line(name, _version(peer, report), note=f"not compared, ours failed: {error}")
+    why = why_unequal(run, reference, WORKLOADS[peer.workload].compares, peer.tolerance)
     return Line(
         name, _version(peer, report), report["best"] * scale, report["first"], run.cold, report["peak_mb"],
-        f"not equal: {why}" if why else _equal(run), math.nan if why else report["best"] * scale / ours.report["best"],
+        f"not equal: {why}" if why else _equal(run), math.nan if why else report["best"] * scale / whole.report["best"],
         scale > 1.0, peer.says,
     )  # fmt: skip
+
+
+def own_run(peer: Peer, bench: Bench, ours: dict[str, Run]) -> Run:
+    """Return our warm run under `peer`'s convention on its part of the bars, from `ours` when it is there."""
+    asked = settings_of(peer, False)
+    key = json.dumps(asked, sort_keys=True)
+    if key not in ours:
+        ours[key] = start(python_of(""), "with_desk", peer.workload, asked, bench, once=False)
+    return ours[key]
 
 
 def table_of(workload: str, names: tuple[str, ...], bench: Bench, missing: Mapping[str, str]) -> str:
     """Return the table of one workload; each line is said on stderr as soon as it is there."""
     write_bars(bench.folder / WORKLOADS[workload].data, SHAPES[WORKLOADS[workload].data])
     settings = {**WORKLOADS[workload].settings, **(grid_of(1_000) if workload == "W4" else {})}
-    references: dict[str, Run] = {}
     try:
-        ours = measure(python_of(""), "with_desk", workload, settings, bench)
+        own = measure(python_of(""), "with_desk", workload, settings, bench)
     except NotRun as error:
         return show_table(f"{workload}: {WORKLOADS[workload].title}", [Line(OURS, note=f"failed: {error}")])
-    report = ours.report
-    lines = [Line(OURS, "", report["best"], report["first"], ours.cold, report["peak_mb"], "", 1.0)]
+    ours = {json.dumps(settings, sort_keys=True): own}
+    report = own.report
+    lines = [Line(OURS, "", report["best"], report["first"], own.cold, report["peak_mb"], "", 1.0)]
     for peer in peers_of(workload, names):
         if peer.environment in missing:
             lines.append(Line(peer.name, note=f"skipped: {missing[peer.environment]}"))
         else:
-            lines.append(line_of(peer, bench, ours, references))
+            lines.append(line_of(peer, bench, ours))
         print(f"peers: {workload} {lines[-1]}", file=sys.stderr, flush=True)
     return show_table(f"{workload}: {WORKLOADS[workload].title}", lines)
 

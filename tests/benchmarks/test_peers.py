@@ -150,24 +150,25 @@ def test_a_peer_without_its_environment_is_skipped_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_peers, "HOME", tmp_path)
-    line = line_of(PEER, BENCH, Run(REPORT, TWO, np.zeros(0)), {})
+    line = line_of(PEER, BENCH, {})
     assert line.note.startswith("skipped: no environment at")
     assert math.isnan(line.warm)
     assert math.isnan(line.ratio)
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, peer: Run) -> None:
-    """Let the peer's process answer `peer`, and ours TWO with an equity of 5."""
+    """Let the peer's process answer `peer`, and ours TWO with an equity of 5, the whole workload in 1 ms."""
 
-    def stand_in(python: Path, module: str, *_: object, **__: object) -> Run:
-        return Run(REPORT, TWO, np.zeros(0)) if module == "with_desk" else peer
+    def stand_in(python: Path, module: str, workload: str, settings: dict[str, object], *_: object, once: bool) -> Run:
+        whole = {**REPORT, "best": 0.4 if "bars" in settings else 0.001}
+        return Run(whole, TWO, np.zeros(0)) if module == "with_desk" else peer
 
     monkeypatch.setattr(bench_peers, "start", stand_in)
 
 
 def test_a_cut_run_is_scaled_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, Run(REPORT, TWO, np.zeros(0)))
-    line = line_of(PEER, BENCH, Run({**REPORT, "best": 0.001}, TWO, np.zeros(0)), {})
+    line = line_of(PEER, BENCH, {})
     # 19,656 bars are 10.003 times 1,965; ours took 0.001 s for all of them.
     assert line.warm == pytest.approx(4.0012, abs=1e-4)
     assert line.ratio == pytest.approx(4001.2, abs=0.1)
@@ -176,9 +177,20 @@ def test_a_cut_run_is_scaled_and_marked(monkeypatch: pytest.MonkeyPatch) -> None
     assert line.equal.startswith("yes, 2 trades ")
 
 
+def test_a_peer_is_held_against_our_time_under_its_own_convention(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stand_in(python: Path, module: str, workload: str, settings: dict[str, object], *_: object, once: bool) -> Run:
+        slow = module == "with_desk" and settings.get("accounting") == "shares"
+        return Run({**REPORT, "best": 0.2 if slow else 0.1}, TWO, np.zeros(0))
+
+    monkeypatch.setattr(bench_peers, "start", stand_in)
+    peer = replace(PEER, cut={})
+    assert line_of(peer, BENCH, {}).ratio == 1.0
+    assert line_of(replace(peer, convention={"accounting": "shares"}), BENCH, {}).ratio == 0.5
+
+
 def test_the_time_of_an_unequal_run_has_no_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, Run({**REPORT, "equity": 6.0}, TWO, np.zeros(0)))
-    line = line_of(PEER, BENCH, Run(REPORT, TWO, np.zeros(0)), {})
+    line = line_of(PEER, BENCH, {})
     assert line.equal == "not equal: final equity 6.00, ours 5.00 (off by 2.0e-01)"
     assert math.isnan(line.ratio)
 
@@ -190,7 +202,7 @@ def test_without_a_run_of_ours_nothing_is_compared(monkeypatch: pytest.MonkeyPat
         return Run(REPORT, TWO, np.zeros(0))
 
     monkeypatch.setattr(bench_peers, "start", stand_in)
-    line = line_of(PEER, BENCH, Run(REPORT, TWO, np.zeros(0)), {})
+    line = line_of(PEER, BENCH, {})
     assert line.note == "not compared, ours failed: broken"
     assert math.isnan(line.ratio)
     monkeypatch.setattr(bench_peers, "write_bars", lambda *_: None)
