@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = "tests/repository/test_tracked_files.py"  # full of the very samples that are looked for
+VERSIONS = ("1.9.78.123",)  # of backtrader, a peer in the benchmarks; it only looks like an address
 DOCUMENTATION = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")  # RFC 5737: addresses of nobody
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
@@ -23,6 +24,8 @@ def tracked() -> list[str]:
 
 def foreign_address(text: str) -> bool:
     """Return True for an address of somebody's machine: not loopback, not any, not of the documentation ranges."""
+    if text in VERSIONS:
+        return False
     try:
         address = ipaddress.IPv4Address(text)
     except ValueError:
