@@ -79,7 +79,7 @@ def run(
         for column in columns:
             column.flags.writeable = False
         use_wide_registers()
-        walk = compile_functions((slip, total, order, loop))
+        walk = compile_functions((slip, total, order, loop), counts_references=False)
         is_solvent = walk(*fixed, *columns, *state, pending, equity, book, *log)
     else:
         lists: list[Any] = [a.tolist() for a in (*state, pending, equity, book, *log)]
@@ -274,6 +274,47 @@ def run_rows(
     return True
 
 
+def sum_exposure(
+    n_symbols: int, close: _Numbers, equity: _Numbers, bar: Sequence[int], symbol: Sequence[int],
+    quantity: _Numbers, held: _Out, mark: _Out, value: _Out, sums: _Out,
+) -> None:  # fmt: skip
+    """Add up the bars that end with a position, and gross and net exposure over equity, bar by bar.
+
+    Args:
+        held, mark, value: float64[N] of zeros.
+    """
+    fill = holders = 0
+    bars = gross_sum = net_sum = single = 0.0
+    for t in range(len(equity)):
+        while fill < len(bar) and bar[fill] == t:
+            j = symbol[fill]
+            holders -= 1 if held[j] != 0.0 else 0
+            after = held[j] + quantity[fill]
+            held[j] = 0.0 if abs(after) <= 1e-9 * abs(quantity[fill]) else after
+            holders += 1 if held[j] != 0.0 else 0
+            fill += 1
+        if n_symbols == 1:
+            x = close[t]
+            single = x if x == x else single
+            net = held[0] * single
+            gross = abs(net)
+        else:
+            now = close[t * n_symbols : (t + 1) * n_symbols]
+            for j in range(n_symbols):
+                x = now[j]
+                mark[j] = x if x == x else mark[j]
+                value[j] = held[j] * mark[j]
+            net = total(value)
+            for j in range(n_symbols):
+                value[j] = abs(value[j])
+            gross = total(value)
+        bars += 1.0 if holders > 0 else 0.0
+        per_money = 1.0 / equity[t]
+        gross_sum += gross * per_money
+        net_sum += net * per_money
+    sums[0], sums[1], sums[2] = bars, gross_sum, net_sum
+
+
 class LaneLedger(Ledger):
     """A ledger of a plain run: equity and fills are there, the rest is made when it is asked for."""
 
@@ -340,6 +381,29 @@ class LaneLedger(Ledger):
         # Cash is a sum of many fills: what it leaves of an account that holds nothing is rounding.
         value[np.abs(value) < 1e-9 * self.equity] = 0.0
         return np.asarray(value / self.equity)
+
+    @cached_property
+    def mean_exposure(self) -> tuple[float, float, float]:
+        """Return what `Ledger.mean_exposure` does, in one walk that keeps a row at a time."""
+        fills: Fills = self._of("_fills")
+        close: FloatArray = self._of("_close")
+        columns: list[Any] = [
+            c.reshape(-1).view() for c in (np.ascontiguousarray(close), self.equity, fills.bar, fills.symbol,
+                                           np.ascontiguousarray(fills.quantity))
+        ]  # fmt: skip
+        sums, state = np.zeros(3), np.zeros((3, close.shape[1]))
+        walk: Any = sum_exposure
+        if is_worth_compiling(close.size):
+            for column in columns:
+                column.flags.writeable = False
+            walk = compile_functions((total, sum_exposure), counts_references=False)
+            walk(close.shape[1], *columns, *state, sums)
+        else:
+            out = [0.0, 0.0, 0.0]
+            walk(close.shape[1], *(column.tolist() for column in columns), *state.tolist(), out)
+            sums = np.array(out)
+        held, gross, net = (float(value) / max(len(close), 1) for value in sums)
+        return held, gross, net
 
     @cached_property
     def dividends(self) -> FloatArray:

@@ -24,13 +24,13 @@ def seen_bars(panel: BarPanel, actions: Sequence[CorporateAction]) -> BarPanel:
     (the close before the ex-date, d per share of that day). Without actions the panel itself is returned.
     """
     days, column = panel.sessions, {symbol: j for j, symbol in enumerate(panel.symbols)}
-    price, volume = np.ones(panel.close.shape), np.ones(panel.close.shape)
     placed = [
         (int(np.searchsorted(days, a.ex_date.toordinal() - _EPOCH)), column.get(a.symbol, -1), a) for a in actions
     ]
     placed = [(t, j, a) for t, j, a in placed if j >= 0 and 0 < t < len(panel)]
     if not placed:
         return panel
+    price, volume = np.ones(panel.close.shape), np.ones(panel.close.shape)
     for t, j, action in placed:
         if action.kind == "split":
             price[:t, j] /= action.value

@@ -134,7 +134,7 @@ def trades_of(fills: Fills, n_symbols: int, splits: Splits | None = None, compil
     count = len(fills)
     loop: Callable[..., int] = close_lots
     if is_worth_compiling(count) if compiled is None else compiled:
-        loop = compile_functions((close_lots,))
+        loop = compile_functions((close_lots,), counts_references=False)
         out, of_fill = np.empty(7 * count), np.empty(count, dtype=np.int64)
         closed = loop(*columns, *np.zeros((4, n_symbols)), out, of_fill)
     else:

@@ -37,6 +37,8 @@ def assert_equal(account, expected):
     for name in LEDGER:
         ours, theirs = getattr(account.ledger, name), getattr(expected.ledger, name)
         assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-9 * 1e6 if name in ("gross_pnl", "cash") else 1e-12), name
+    assert account.ledger.mean_exposure == pytest.approx(expected.ledger.mean_exposure, rel=1e-9, abs=1e-12)
+    assert account.ledger.total_turnover == pytest.approx(expected.ledger.total_turnover, rel=1e-9)
     assert account.ledger.dropped_orders == expected.ledger.dropped_orders
     assert account.traded == pytest.approx(expected.traded, rel=1e-12)
     assert account.slippage == pytest.approx(expected.slippage, rel=1e-9)
