@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-:=+*#"
 _INDENT = 12
 _FEWEST = 6
+# Columns of the blotter and of the table per symbol, those that go last first: a symbol without its P&L says nothing.
+_BLOTTER_BY_WEIGHT = (0, 6, 1, 2, 4, 3, 5)
+_SYMBOLS_BY_WEIGHT = ("symbol", "trades", "p&l", "costs")
 # What a console without these characters shows instead.
 _IN_ASCII = {**dict(zip(_BLOCKS, _ASCII_BLOCKS, strict=True)), MINUS: "-", "\u221e": "inf", "─": "-"}
 
@@ -61,10 +65,14 @@ def sparkline(values: FloatArray, width: int) -> str:
     return "".join(_BLOCKS[round((float(value) - low) * scale)] for value in points)
 
 
-def table_lines(table: Table) -> list[str]:
+def table_lines(table: Table, by_weight: Sequence[int] = ()) -> list[str]:
     """Return heading, rule and rows; numbers stand right, text left.
 
-    Where the width does not suffice the last columns go, down to six, and then the texts are cut.
+    Where the width does not suffice columns go, down to six or those of `by_weight`, then the texts are cut, then more
+    columns go; a last line says how many.
+
+    Args:
+        by_weight: the columns that go last, the most important first; the others go from the right.
     """
     if not table.rows:
         return []
@@ -72,21 +80,42 @@ def table_lines(table: Table) -> list[str]:
              for row in table.rows]  # fmt: skip
     heads = [column.name for column in table.columns]
     widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
-    while sum(widths) + 2 * (len(widths) - 1) > WIDTH and len(widths) > _FEWEST:
-        widths.pop()
-    heads, cells = heads[: len(widths)], [row[: len(widths)] for row in cells]
-    texts = [i for i, column in enumerate(table.columns[: len(widths)]) if not is_number(column.kind)]
-    while sum(widths) + 2 * (len(widths) - 1) > WIDTH and texts:
+    right = [is_number(column.kind) for column in table.columns]
+    kept = list(dict.fromkeys((*by_weight, *range(len(heads)))))
+    _drop(kept, widths, min(len(by_weight) or _FEWEST, _FEWEST))
+    _cut([i for i in kept if not right[i]], kept, widths)
+    _drop(kept, widths, 1)
+    shown_columns = sorted(kept)
+    lost = len(heads) - len(shown_columns)
+
+    def line(cells_of: Sequence[str]) -> str:
+        """Return a row of what is shown."""
+        return _row(*([sequence[i] for i in shown_columns] for sequence in (cells_of, widths, right)))
+
+    lines = [line(heads), "─" * min(_width(kept, widths), WIDTH), *(line(row) for row in cells)]
+    return [*lines, f"({lost} more column{'s' if lost > 1 else ''} in the report)"] if lost else lines
+
+
+def _width(columns: Sequence[int], widths: Sequence[int]) -> int:
+    return sum(widths[i] for i in columns) + 2 * (len(columns) - 1)
+
+
+def _drop(kept: list[int], widths: Sequence[int], fewest: int) -> None:
+    """Take columns off the end until the rest fits."""
+    while _width(kept, widths) > WIDTH and len(kept) > fewest:
+        kept.pop()
+
+
+def _cut(texts: Sequence[int], kept: Sequence[int], widths: list[int]) -> None:
+    """Make the columns of text narrower until all fits, down to four characters."""
+    while _width(kept, widths) > WIDTH and texts:
         widest = max(texts, key=lambda i: widths[i])
         if widths[widest] <= 4:
             break
         widths[widest] -= 1
-    right = [is_number(column.kind) for column in table.columns[: len(widths)]]
-    lines = [_row(heads, widths, right), "─" * min(sum(widths) + 2 * (len(widths) - 1), WIDTH)]
-    return [*lines, *(_row(row, widths, right) for row in cells)]
 
 
-def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+def _row(cells: Sequence[Any], widths: Sequence[Any], right: Sequence[Any]) -> str:
     fitted = [cell if len(cell) <= width else cell[: width - 1] + "…" if not is_right else cell
               for cell, width, is_right in zip(cells, widths, right, strict=True)]  # fmt: skip
     placed = (cell.rjust(width) if is_right else cell.ljust(width)
@@ -106,8 +135,8 @@ def _title(text: str) -> list[str]:
 
 def _header(report: ReportData) -> list[str]:
     parameters = ", ".join(f"{name} {value}" for name, value in report.parameters)
-    dates = report.sessions.dates
-    period = f"{date_text(dates[0])} to {date_text(dates[-1])}, " if len(dates) else ""
+    times = report.curve.times  # the first bar is in no session of the statistics, but it is in the period
+    period = f"{date_text(times[0])} to {date_text(times[-1])}, " if len(times) else ""
     lines = _title(f"{report.mode.upper()}: {report.strategy}")
     lines += _hang("period", f"{period}{len(report.curve.times):,} bars of {report.bar_size}")
     shown_symbols = " ".join(report.symbols[:12]) + (f" and {len(report.symbols) - 12} more"
@@ -133,9 +162,9 @@ def _blotter(trades: TradeColumns | None, rows: int) -> list[str]:
          _short_time(trades.exit_time[i]), float(trades.exit_price[i]), float(trades.pnl[i]))
         for i in range(first, len(trades))
     )  # fmt: skip
-    lines += table_lines(Table(columns, rows_of))
+    lines += table_lines(Table(columns, rows_of), _BLOTTER_BY_WEIGHT)
     if first:
-        lines.append(f"the last {len(trades) - first:,} of {len(trades):,} trades; the cached files hold all")
+        lines.append(f"the last {len(trades) - first:,} of {len(trades):,} trades; --blotter 0 lists all")
     lines.append("a short is negative; P&L after costs; times of the exchange")
     return lines
 
@@ -168,7 +197,8 @@ def _on(report: ReportData, point: int) -> str:
 def _symbols(table: Table | None) -> list[str]:
     if table is None or not table.rows:
         return []
-    return [*_title("Per symbol"), *table_lines(table)]
+    names = [column.name.casefold() for column in table.columns]
+    return [*_title("Per symbol"), *table_lines(table, [names.index(n) for n in _SYMBOLS_BY_WEIGHT if n in names])]
 
 
 def _figures(report: ReportData) -> list[str]:
@@ -203,7 +233,7 @@ def _findings(findings: Iterable[Finding]) -> list[str]:
             finding.severity, " ".join(part for part in (finding.symbol, finding.where, finding.text) if part)
         )
     if len(found) > 12:
-        lines.append(f"and {len(found) - 12} more; the cached files hold all")
+        lines.append(f"and {len(found) - 12} more")
     return lines
 
 

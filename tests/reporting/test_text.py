@@ -1,5 +1,7 @@
 """The console form of a report: every line fits, and says what the data says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,7 +63,7 @@ def test_the_sections_stand_in_order_and_fit() -> None:
     assert [line for line in lines if line in titles] == titles
     assert max(map(len, lines)) <= WIDTH
     text = "\n".join(lines)
-    assert "the last 20 of 30 trades" in text
+    assert "the last 20 of 30 trades; --blotter 0 lists all" in text
     # From 110 to 99 is a tenth; the highest point is the first session's end.
     assert "deepest fall \u221210.00%" in text
     assert "high 110.00 on 2025-05-12" in text
@@ -76,6 +78,63 @@ def test_all_trades_are_listed_when_asked() -> None:
     # 100 shares from 10.00 to 11.00, long: +100.00 (the test data say so), at 09:30 and 09:35 New York.
     assert rows[0].split() == ["AAPL", "100", "25-05-12", "09:30", "10.00", "25-05-12", "09:35", "11.00",
                                "+100.00"]  # fmt: skip
+
+
+def test_the_period_begins_with_the_first_bar() -> None:
+    # Four daily bars; statistics begin with the second one's session, the period does not.
+    times = np.datetime64("2025-05-12", "s") + np.arange(4) * np.timedelta64(1, "D")
+    equity = np.array([100.0, 101.0, 102.0, 103.0])
+    report = report_of([100.0, 101.0, 102.0, 103.0], curve=Curve(times, equity),
+                       sessions=SessionCurve(times[1:].astype("datetime64[D]"), equity))  # fmt: skip
+    assert any("2025-05-12 to 2025-05-15, 4 bars" in line for line in report_lines(report))
+
+
+def test_no_line_speaks_of_files_that_may_not_be_there() -> None:
+    findings = tuple(Finding("warning", f"S{k}", "", "a jump") for k in range(15))
+    lines = report_lines(report_of([1.0, 1.0], trades=trades_of(30), findings=findings))
+    assert "and 3 more" in lines
+    assert not [line for line in lines if "cached" in line]
+
+
+def test_a_wide_blotter_keeps_symbol_and_profit_and_says_what_it_lost() -> None:
+    parts = trades_of(3, "BRK B")
+    wide = replace(
+        parts, quantity=np.full(3, 1_234_567_890.0), entry_price=np.full(3, 712_345.67),
+        exit_price=np.full(3, 812_345.67), pnl=np.full(3, -123_456_789_012.34),
+    )  # fmt: skip
+    lines = report_lines(report_of([1.0, 1.0], trades=wide))
+    rows = [line for line in lines if line.startswith("BRK B")]
+    assert len(rows) == 3
+    assert all(row.endswith("\u2212123,456,789,012.34") for row in rows)
+    assert "(1 more column in the report)" in lines
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_a_wide_table_per_symbol_keeps_what_counts() -> None:
+    names = ("Symbol", "Orders", "Trades", "Hit rate", "P&L", "of trades", "Costs", "Dividends", "Value")
+    kinds = ("text", "count", "count", "percent", "pnl", "pnl", "money", "pnl", "money")
+    table = Table(tuple(map(Column, names, kinds)), (("AAPL", 10**12, 10**12, 0.5, *[1.5e12] * 5),))
+    lines = report_lines(report_of([1.0, 1.0], symbol_table=table))
+    [head] = [line.split() for line in lines if line.startswith("Symbol")]
+    for name in ("Symbol", "Trades", "P&L", "Costs"):
+        assert name in head
+    assert any(line.endswith("more columns in the report)") for line in lines)
+    assert max(map(len, lines)) <= WIDTH
+
+
+@given(st.lists(st.tuples(st.sampled_from(["text", "pnl"]), st.integers(1, 60)), min_size=1, max_size=14), st.data())
+def test_every_table_fits_and_accounts_for_its_columns(columns: list[tuple[str, int]], data: st.DataObject) -> None:
+    table = Table(
+        tuple(Column(f"c{k}", kind) for k, (kind, _) in enumerate(columns)),
+        (tuple("x" * size if kind == "text" else 10.0 ** (size // 5) for kind, size in columns),),
+    )
+    order = data.draw(st.permutations(range(len(columns))))
+    lines = table_lines(table, order)
+    assert max(map(len, lines)) <= WIDTH
+    shown_columns = len(lines[0].split())
+    assert f"c{order[0]}" in lines[0].split()
+    lost = len(columns) - shown_columns
+    assert (f"({lost} more column" in lines[-1]) == (lost > 0)
 
 
 def test_a_run_without_trades_says_so() -> None:
