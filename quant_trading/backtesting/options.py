@@ -77,7 +77,7 @@ def _add_account(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--shares", default=100.0, type=_number, metavar="N", help="per symbol (default: 100)")
     size.add_argument("--fraction", default=0.2, type=_number, metavar="X", help="of equity (default: 0.2)")
     size.add_argument("--vol-target", default=0.1, type=_number, metavar="X", help="a year (default: 0.1)")
-    size.add_argument("--vol-window", default=20, type=int, metavar="N", help="returns measured (default: 20)")
+    size.add_argument("--vol-window", default=20, type=_whole(2), metavar="N", help="returns measured (default: 20)")
     size.add_argument("--max-position", default=0.2, type=_number, metavar="X",
                       help="largest weight of a symbol (default: 0.2)")
     size.add_argument("--max-gross", default=1.0, type=_number, metavar="X",
@@ -109,7 +109,7 @@ def _add_account(parser: argparse.ArgumentParser) -> None:
     exits.add_argument("--stop-loss", type=_number, metavar="X", help="0.03 = 3 %% from the entry")
     exits.add_argument("--take-profit", type=_number, metavar="X")
     exits.add_argument("--trailing-stop", type=_number, metavar="X")
-    exits.add_argument("--time-exit", type=int, metavar="BARS")
+    exits.add_argument("--time-exit", type=_whole(1), metavar="BARS")
     # fmt: on
 
 
@@ -121,9 +121,9 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--no-cache", action="store_true", help="write no result files")
     out.add_argument("--report", metavar="FILE", help="also a page of charts and tables, one HTML file")
     out.add_argument("--out", metavar="FILE", help="also the equity, bar by bar, as CSV")
-    out.add_argument("--blotter", type=int, default=20, metavar="N", help="trades to list, 0 = all (default: 20)")
+    out.add_argument("--blotter", type=_whole(0), default=20, metavar="N", help="trades to list, 0 = all (default: 20)")
     out.add_argument("--sharpe", choices=("daily", "bar"), default="daily", help="returns the ratios are made of")
-    out.add_argument("--seed", type=int, default=0, help="of the random cuts of the causality test (default: 0)")
+    out.add_argument("--seed", type=_whole(0), default=0, help="of the random cuts of the causality test (default: 0)")
     out.add_argument("--no-causality", action="store_true", help="leave out the test that no bar reads the future")
     out.add_argument("--trade-jumps", action="store_true",
                      help="trade on through jumps that look like splits or spin-offs")
@@ -133,11 +133,11 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     search.add_argument("--walk-forward", metavar="TRAIN:TEST",
                         help="sessions: choose parameters on TRAIN, trade them on the TEST after it, move on")
     search.add_argument("--anchored", action="store_true", help="each training begins at the first session")
-    search.add_argument("--purge", type=int, metavar="BARS",
+    search.add_argument("--purge", type=_whole(0), metavar="BARS",
                         help="bars before each test that are not trained on (default: one session's)")
     search.add_argument("--objective", default="sharpe", metavar="METRIC",
                         help="what is best in a sweep (default: sharpe)")
-    search.add_argument("--workers", type=int, metavar="N", help="default: one per core")
+    search.add_argument("--workers", type=_whole(1), metavar="N", help="default: one per core")
     # fmt: on
 
 
@@ -149,6 +149,21 @@ def _number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return value
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """Return the reader of a whole number of at least `least`."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return value
+
+    return read
 
 
 def symbols_of(options: argparse.Namespace) -> list[str] | None:
