@@ -91,9 +91,13 @@ def load_panel(
         panel = panel.rows(_first_of(panel, reach), len(panel))
     empty = [symbol for j, symbol in enumerate(symbols) if not np.any(panel.close[:, j] == panel.close[:, j])]
     if empty and (not skip_missing or len(empty) == len(symbols)):
-        span = " ".join(str(part) for part in (duration, start and f"from {start}", end and f"to {end}") if part)
+        span = " ".join(
+            part
+            for part in (duration and f"within {duration}", start and f"from {start}", end and f"up to {end}")
+            if part
+        )
         hole = DataGap(
-            f"{data_dir}: no bars of {', '.join(empty)} within {span or 'the files'}; widen it or leave them out"
+            f"{data_dir}: no bars of {', '.join(empty)} {span or 'in the files'}; widen the span or leave them out"
         )
         if on_error is None or len(empty) == len(symbols):
             raise hole
@@ -136,7 +140,7 @@ def _bars_of(
     if lacking and (not skip_missing or not bars):
         hole = DataGap(
             f"{place}: no bars of {size.words} of {', '.join(lacking)}; expected {lacking[0]}_{size.timeframe}.csv "
-            "or a file with a symbol column; fetch them with --ibkr or leave them out"
+            "or a file with a symbol column; fetch them (docs/backtest.md) or leave them out"
         )
         if on_error is None or not bars:
             raise hole
@@ -159,8 +163,11 @@ def _without(panel: BarPanel, symbols: Sequence[str]) -> BarPanel:
 def available(data_dir: Path, bar_size: str) -> list[str]:
     """Return the symbols that have bars of this size in a folder (or one long file), in alphabetical order.
 
+    A file that cannot be read is listed by its name, so that loading it names the fault and the others go on.
+
     Raises:
         ConfigError: when the place is missing.
+        DataGap: when a file cannot be read whose name tells no symbol.
         UsageError: when the bar size is none.
     """
     size = parse_bar_size(bar_size)
@@ -171,16 +178,26 @@ def available(data_dir: Path, bar_size: str) -> list[str]:
     if data_dir.is_file():
         opened = open_bar_file(data_dir)
         return sorted(opened.symbols()) if opened is not None and opened.is_long else []
-    named = re.compile(rf"(.+)_{re.escape(size.timeframe)}(?:_bars_macd\.csv|\.csv|\.parquet)")
-    found = set()
-    for path in data_dir.iterdir():
-        match = named.fullmatch(path.name)
-        # A file of one symbol has no symbol column; an unsound one is listed, so that loading it names the fault.
-        if match is not None and re.fullmatch(_SYMBOL, match[1]) and not _is_long(path):
-            found.add(match[1])
-    for file in _long_files(data_dir, size):
-        found.update(file.symbols())
+    # A file of one symbol has no symbol column.
+    found = {symbol for path in data_dir.iterdir() if (symbol := _symbol_of(path, size)) and not _is_long(path)}
+    files, faults = _long_files(data_dir, size)
+    if faults:
+        raise faults[0]
+    for file in files:
+        try:
+            found.update(file.symbols())
+        except DataGap:
+            symbol = _symbol_of(file.path, size)
+            if symbol is None:
+                raise
+            found.add(symbol)
     return sorted(found)
+
+
+def _symbol_of(path: Path, size: BarSize) -> str | None:
+    """Return the symbol that the name of a bar file tells, None when it tells none."""
+    match = re.fullmatch(rf"({_SYMBOL})_{re.escape(size.timeframe)}(?:_bars_macd\.csv|\.csv|\.parquet)", path.name)
+    return match[1] if match is not None else None
 
 
 def _is_long(path: Path) -> bool:
@@ -276,13 +293,14 @@ def _stem(symbol: str, size: BarSize) -> str:
 
 def _check_place(place: Path) -> None:
     if not place.exists():
-        raise ConfigError(f"data folder {place} does not exist; name one that does, or fetch bars with --ibkr")
+        raise ConfigError(f"data folder {place} does not exist; name one that does, or fetch bars (docs/backtest.md)")
 
 
 def _files_of(place: Path, symbols: Sequence[str], size: BarSize) -> tuple[dict[str, Path], dict[str, BarFile]]:
     """Return the file of each symbol that has one to itself, and the long file of each other that is in one."""
     _check_place(place)
     single: dict[str, Path] = {}
+    faults: list[DataGap] = []
     if place.is_file():
         opened = open_bar_file(place)
         if opened is None or not opened.is_long:
@@ -298,7 +316,7 @@ def _files_of(place: Path, symbols: Sequence[str], size: BarSize) -> tuple[dict[
             path = next((place / name for name in names if (place / name).is_file()), None)
             if path is not None:
                 single[symbol] = path
-        long_files = _long_files(place, size) if len(single) < len(symbols) else []
+        long_files, faults = _long_files(place, size) if len(single) < len(symbols) else ([], faults)
     missing = [symbol for symbol in symbols if symbol not in single]
     holders: dict[str, BarFile] = {}
     for file in long_files if missing else ():
@@ -309,6 +327,8 @@ def _files_of(place: Path, symbols: Sequence[str], size: BarSize) -> tuple[dict[
                     "the folder"
                 )
             holders[symbol] = file
+    if faults and any(symbol not in holders for symbol in missing):
+        raise faults[0]  # it may be what holds them
     return single, holders
 
 
@@ -359,15 +379,26 @@ def _columns_of_file(path: Path, size: BarSize) -> BarColumns:
     return opened.columns(size)
 
 
-def _long_files(folder: Path, size: BarSize) -> list[BarFile]:
-    """Return the files with a symbol column that may hold bars of `size`."""
-    files = []
+def _long_files(folder: Path, size: BarSize) -> tuple[list[BarFile], list[DataGap]]:
+    """Return the files with a symbol column that may hold bars of `size`, and what is wrong with unreadable ones.
+
+    A file that its name gives to one symbol is left to that symbol, whatever is wrong with it.
+    """
+    files: list[BarFile] = []
+    faults: list[DataGap] = []
     for path in sorted((*folder.glob("*.parquet"), *folder.glob("*.csv"))):
         named = _TIMEFRAMES.intersection(re.split(r"[_. -]", path.stem))
-        opened = open_bar_file(path) if not named or size.timeframe in named else None
+        if named and size.timeframe not in named:
+            continue
+        try:
+            opened = open_bar_file(path)
+        except DataGap as error:
+            if _symbol_of(path, size) is None:
+                faults.append(error)
+            continue
         if opened is not None and opened.is_long and (opened.time == "date") != size.is_intraday:
             files.append(opened)
-    return files
+    return files, faults
 
 
 def _between(panel: BarPanel, start: date | None, end: date | None) -> BarPanel:

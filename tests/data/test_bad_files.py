@@ -144,6 +144,31 @@ def test_what_is_available(tmp_path):
         available(tmp_path / "none", "5m")
 
 
+def test_a_corrupt_file_is_listed_by_its_name_and_leaves_the_others(tmp_path):
+    put(tmp_path, "AAPL", GOOD)
+    (tmp_path / "MSFT_5m.parquet").write_bytes(b"PAR1 is all there is")
+    assert available(tmp_path, "5m") == ["AAPL", "MSFT"]
+    said = []
+    panel = load_panel(tmp_path, ["AAPL", "MSFT"], "5m", on_error=lambda *words: said.append(words))
+    assert panel.symbols == ("AAPL",)
+    assert [(symbol, "MSFT_5m.parquet" in str(error)) for symbol, error in said] == [("MSFT", True)]
+    # Nor does it stand in the way of a symbol that a long file holds.
+    long = "symbol,timestamp,open,high,low,close,volume\n" + f"NVDA,{FIRST}"
+    (tmp_path / "rest_5m.csv").write_text(long)
+    assert available(tmp_path, "5m") == ["AAPL", "MSFT", "NVDA"]
+    assert load_panel(tmp_path, ["AAPL", "NVDA"], "5m").symbols == ("AAPL", "NVDA")
+
+
+def test_a_corrupt_file_whose_name_tells_no_symbol_is_named_where_it_may_matter(tmp_path):
+    put(tmp_path, "AAPL", GOOD)
+    (tmp_path / "everything.parquet").write_bytes(b"PAR1 is all there is")
+    with pytest.raises(DataGap, match=r"everything\.parquet"):
+        available(tmp_path, "5m")
+    assert load_panel(tmp_path, ["AAPL"], "5m").symbols == ("AAPL",)
+    with pytest.raises(DataGap, match=r"everything\.parquet"):
+        load_panel(tmp_path, ["AAPL", "MSFT"], "5m")
+
+
 def test_the_files_that_were_read_are_named_with_their_hashes(tmp_path):
     put(tmp_path, "SMR", GOOD)
     long = "symbol,timestamp,open,high,low,close,volume\n" + "".join(f"{name},{FIRST}" for name in "AB")

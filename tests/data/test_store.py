@@ -150,14 +150,19 @@ def test_refusals_name_the_place_and_the_cure(tmp_path):
     save_bars(tmp_path, random_panel(1, 20, 2))
     text = refused(ConfigError, tmp_path / "none", ["A"], "1 day")
     assert "none does not exist" in text
-    assert "--ibkr" in text
+    assert "fetch bars (docs/backtest.md)" in text  # no flag, for several commands say this
     text = refused(DataGap, tmp_path, ["S00", "X", "Y"], "1 day")
     assert "X, Y; expected X_1d.csv" in text
     assert "no bars of 5 mins of S00" in refused(DataGap, tmp_path, ["S00"], "5 mins")
     assert "named twice" in refused(ConfigError, tmp_path, ["S00", "S00"], "1 day")
     assert "no symbols" in refused(ConfigError, tmp_path, [], "1 day")
     assert "at most 1 day" in refused(DataGap, tmp_path, ["S00"], "1W")
-    assert "S00 within from 2030-01-02" in refused(DataGap, tmp_path, ["S00"], "1 day", start=date(2030, 1, 2))
+    assert "no bars of S00 from 2030-01-02; widen" in refused(
+        DataGap, tmp_path, ["S00"], "1 day", start=date(2030, 1, 2)
+    )
+    assert "no bars of S00 up to 2010-01-04; widen" in refused(
+        DataGap, tmp_path, ["S00"], "1 day", end=date(2010, 1, 4)
+    )
     refused(UsageError, tmp_path, ["S00"], "1 day", duration="1 year")
     refused(UsageError, tmp_path, ["S00"], "7 mins")
 
