@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,7 @@ from quant_trading.backtesting.sweep_grid import combine, parse_grid
 from quant_trading.data.store import load_panel, save_bars
 from quant_trading.domain.bars import BarPanel
 from quant_trading.domain.limits import Limits
+from quant_trading.indicators.compiled import use_wide_registers
 from quant_trading.strategy.macd import Macd
 from quant_trading.strategy.reversal import ReversalDecile
 
@@ -77,6 +78,26 @@ def best(work: Callable[[], object], runs: int) -> float:
         work()
         least = min(least, time.process_time() - begun)
     return least
+
+
+def calibrate() -> float:
+    """Return ns a bar of an average that waits for itself: four cycles, whatever else the machine does.
+
+    Where a multiplication and an addition are one instruction of four cycles it tells the clock: 1 ns is 4 GHz. A
+    strict average, which rounds in between, takes three times as long, and no compiler may change that.
+    """
+    import numba
+
+    use_wide_registers()  # before the first function is compiled
+
+    def chain(values: Sequence[float], alpha: float, rest: float) -> float:
+        average = 0.0
+        for i in range(len(values)):
+            average = alpha * values[i] + rest * average
+        return average
+
+    walk, values = numba.njit(fastmath={"contract"})(chain), np.random.default_rng(1).random(200_000)
+    return 1e9 * best(lambda: walk(values, 0.1, 0.9), 40) / len(values)
 
 
 def show(name: str, seconds: float, goal: float, note: str = "") -> None:
@@ -193,6 +214,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments).only or list(BENCHES)
     print(f"{processor()}; Python {platform.python_version()}, numpy {version('numpy')}, numba {version('numba')}; "
           f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")  # fmt: skip
+    if any(name in chosen for name in BENCHES if name.startswith("w")):
+        print(f"calibration: an average that waits for itself, {calibrate():.2f} ns a bar; the goals are of a machine "
+              "with 0.95 to 1.00")  # fmt: skip
     for name, bench in BENCHES.items():
         if name in chosen:
             bench()

@@ -7,6 +7,8 @@ from functools import cache
 from types import FunctionType
 from typing import Any
 
+from quant_trading.indicators.compiled import use_wide_registers
+
 __all__ = ["COMPILE_FROM_CELLS", "compile_functions", "is_worth_compiling"]
 
 # Importing numba and loading the cached machine code takes about half a second, which is what
@@ -38,6 +40,7 @@ def compile_functions(functions: tuple[_Loop, ...], counts_references: bool = Tr
     """
     import numba
 
+    use_wide_registers()  # before anything is compiled, for it is asked once: else it would hang on who comes first
     options: dict[str, Any] = {"nogil": True}
     if not counts_references:
         options.update(_nrt=False, error_model="numpy")

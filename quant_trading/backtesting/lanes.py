@@ -16,7 +16,6 @@ from quant_trading.backtesting.kernel import Account, Fills, Ledger
 from quant_trading.backtesting.loop_types import NO_MARGIN, Rules
 from quant_trading.backtesting.order_fills import rounded
 from quant_trading.domain.bars import FloatArray
-from quant_trading.indicators.compiled import use_wide_registers
 from quant_trading.indicators.sides import SideArray
 
 __all__ = ["LaneLedger", "covers", "run"]
@@ -78,7 +77,6 @@ def run(
     if is_worth_compiling(close.size) if compiled is None else compiled:
         for column in columns:
             column.flags.writeable = False
-        use_wide_registers()
         walk = compile_functions((slip, total, order, loop), counts_references=False)
         is_solvent = walk(*fixed, *columns, *state, pending, equity, book, *log)
     else:

@@ -17,7 +17,6 @@ import numpy as np
 
 from quant_trading.backtesting.compiling import compile_functions
 from quant_trading.domain.bars import FloatArray, IntArray
-from quant_trading.indicators.compiled import use_wide_registers
 from quant_trading.indicators.ema import ema
 from quant_trading.indicators.macd import MACD_SEEDS, ema_seeds
 
@@ -154,7 +153,6 @@ def run_part(
     made, traded = room or (np.empty(len(sample_at) * lanes), np.empty(len(sample_at) * lanes))
     walk: Any = walk_blocks
     if compiled:
-        use_wide_registers()
         walk = compile_functions(_FUNCTIONS, counts_references=False)
     walk(lanes, shared, begin, terms.first_bar, last, early.reshape(-1), fast, slow, need, first_valid,
          terms.close.copy(), step, cost, 2.0 * cost, sample_at, adjust, averages, 2.0 / (spans[:common] + 1.0),
