@@ -189,7 +189,7 @@ class Opinions:
         if self.settings.sizing is Sizing.TARGETS:
             whole = self._checked("target", self._strategy.target(self._whole_signal, self._limits))
         else:
-            whole = wishes_of(self._whole_signal, self._panel, self.settings, self._limits)
+            whole = wishes_of(self._whole_signal, self._panel, self.settings, self._limits, self._first)
         return whole[self._first :]
 
     @cached_property

@@ -15,7 +15,9 @@ _SESSIONS_PER_YEAR = 252
 _SESSION_SECONDS = 6.5 * 3_600.0
 
 
-def wishes_of(signal: FloatArray, bars: BarPanel, settings: BacktestSettings, limits: Limits) -> FloatArray:
+def wishes_of(
+    signal: FloatArray, bars: BarPanel, settings: BacktestSettings, limits: Limits, first_bar: int = 0
+) -> FloatArray:
     """Return float64[T, N]: what is wished after each close, in the unit of `settings.sizing`; NaN = hold.
 
     A NaN in the signal is no opinion: what is held is held on, so an account is flat before the first opinion.
@@ -23,6 +25,7 @@ def wishes_of(signal: FloatArray, bars: BarPanel, settings: BacktestSettings, li
     Args:
         signal: float64[T, N] of the same bars.
         limits: `max_position_pct` is the most a volatility target may reach.
+        first_bar: row of the first decision: a side taken before it is sized there anew.
     """
     side = np.sign(signal)
     if settings.sizing is Sizing.SHARES:
@@ -33,6 +36,7 @@ def wishes_of(signal: FloatArray, bars: BarPanel, settings: BacktestSettings, li
     with np.errstate(divide="ignore"):
         wish = side * np.minimum(settings.vol_target / deviation, limits.max_position_pct)
     wish = np.where(side == 0.0, 0.0, wish)
+    wish[:first_bar] = np.nan
     return _where_side_changes(wish) if settings.is_on_change else wish
 
 

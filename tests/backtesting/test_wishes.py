@@ -57,3 +57,14 @@ def test_flat_is_known_before_any_deviation():
     got = wishes(signal, sizing=Sizing.VOLATILITY, vol_target=0.1, vol_window=3)
     assert got[4] == 0.0
     assert np.isnan(got[[0, 1, 2, 5]]).all()
+
+
+def test_a_run_that_begins_later_sizes_the_side_it_finds():
+    signal = np.ones((6, 1))
+    whole = wishes(signal, sizing=Sizing.VOLATILITY, vol_target=0.1, vol_window=3)
+    settings = BacktestSettings(sizing=Sizing.VOLATILITY, vol_target=0.1, vol_window=3)
+    later = wishes_of(signal, panel_of(CLOSE), settings, Limits(1.0, 1.0), first_bar=4)[:, 0]
+    # The deviation is known from bar 3 on: the whole run opens there, the later one at its own first bar.
+    assert np.flatnonzero(~np.isnan(whole)).tolist() == [3]
+    assert np.flatnonzero(~np.isnan(later)).tolist() == [4]
+    assert later[4] == pytest.approx(0.1 / annual_deviation(panel_of(CLOSE), 3)[4, 0])
