@@ -137,7 +137,7 @@ def run_lanes(
 
     Args:
         keep: write `sides` at the places that are read.
-        base: int64[blocks x 16].
+        base: int64[blocks x 16], neighbouring columns in each block where stride is above 1.
         state: per block 16 x (fast, slow, signal, what the histogram must be above to turn up, below to turn down,
             side, and the three weights). The bounds are 0, infinite while the histogram has not left its side.
         prices, opinions: float64[64 x 16], room to work in.
@@ -146,10 +146,16 @@ def run_lanes(
         steps = min(64, last - begin)
         for b in range(blocks):
             o = b * 144
-            for u in range(steps):
-                shift = (begin + u) * stride
-                for k in range(16):
-                    prices[u * 16 + k] = close[base[b * 16 + k] + shift]
+            if stride > 1:  # a block is 16 neighbouring columns
+                for u in range(steps):
+                    at = base[b * 16] + (begin + u) * stride
+                    row, to = close[at : at + 16], prices[u * 16 : u * 16 + 16]
+                    for k in range(16):
+                        to[k] = row[k]
+            else:
+                for u in range(steps):
+                    for k in range(16):
+                        prices[u * 16 + k] = close[base[b * 16 + k] + begin + u]
             for u in range(steps):
                 for k in range(16):
                     price = prices[u * 16 + k]
@@ -173,16 +179,22 @@ def run_lanes(
                     state[o + 80 + k] = side
                     opinions[u * 16 + k] = side
             if keep:
-                for u in range(steps):
-                    shift = (begin + u) * stride
-                    for k in range(16):
-                        sides[base[b * 16 + k] + shift] = int(opinions[u * 16 + k])
+                if stride > 1:
+                    for u in range(steps):
+                        at = base[b * 16] + (begin + u) * stride
+                        said, out = opinions[u * 16 : u * 16 + 16], sides[at : at + 16]
+                        for k in range(16):
+                            out[k] = int(said[k])
+                else:
+                    for u in range(steps):
+                        for k in range(16):
+                            sides[base[b * 16 + k] + begin + u] = int(opinions[u * 16 + k])
 
 
 def _compiled(close: FloatArray, spans: _Spans) -> SideArray:
     n_bars, n_symbols = close.shape
     sides = np.empty((n_bars, n_symbols), dtype=np.int8)
-    if n_symbols >= LANES // 2:
+    if n_symbols >= LANES:
         _columns_together(close, spans, sides)
         return sides
     for j in range(n_symbols):
@@ -212,9 +224,9 @@ def _columns_together(close: FloatArray, spans: _Spans, sides: SideArray) -> Non
             break
     if begin >= n_bars:
         return
-    blocks = -(-n_symbols // LANES)
-    # Lanes beyond the last column repeat it.
-    base = np.minimum(np.arange(blocks * LANES, dtype=np.int64), n_symbols - 1)
+    # Blocks of neighbours; the last one goes back so far that it ends with the last column, and does some over.
+    first = np.minimum(np.arange(0, n_symbols, LANES), n_symbols - LANES)
+    base = (first[:, np.newaxis] + np.arange(LANES)).reshape(-1)
     _lanes(begin, n_bars, n_symbols, base, flat, _lane_state(states[base], spans), out, keep=True)
 
 
