@@ -47,7 +47,11 @@ def account_equal_weights(
              float(terms.commission), terms.close_last, float(limits.max_gross_exposure),
              float(limits.max_position_pct))  # fmt: skip
     columns: list[Any] = [np.ascontiguousarray(column).reshape(-1).view() for column in (open_price, close, sides)]
-    held, mark, names, wished = np.zeros(n_symbols), np.zeros(n_symbols), *np.zeros((2, n_symbols + 1), dtype=np.int32)
+    held, mark, names, wished = (
+        np.zeros(n_symbols),
+        np.zeros(n_symbols + 1),
+        *np.zeros((2, n_symbols + 1), dtype=np.int32),
+    )
     rows = np.empty((n_bars, 8))
     walk: Callable[..., int] = run_equal_weights
     if is_worth_compiling(close.size) if compiled is None else compiled:
@@ -84,7 +88,7 @@ def run_equal_weights(
 
     Args:
         open_price, close: float64[T x N]; sides: int8[T x N].
-        held, mark: float64[N] of zeros, weights, and the last price of what is held.
+        held: float64[N] of zeros, weights; mark: float64[N + 1] of zeros, the last price of what is held.
         names, wished: int32[N + 1], room for the symbols that are held and wished.
     """
     equity = initial_capital
@@ -99,6 +103,11 @@ def run_equal_weights(
         opinions, known = sides[decided : decided + n_symbols], close[decided : decided + n_symbols]
         now = close[row : row + n_symbols]
         prices = open_price[row : row + n_symbols] if fill == 0 else now
+        # The row is fetched in its order, a number of each line of the cache, before names are looked up about in it.
+        fetched = 0.0
+        for j in range(0, n_symbols, 8):
+            fetched += prices[j]
+        mark[n_symbols] = fetched
         active = find_active(n_symbols, opinions, wished) if decides else 0
         size = min(gross_limit / max(active, 1), cap)
         turnover = first = second = count = gross = net = 0.0
