@@ -358,7 +358,9 @@ class LaneLedger(Ledger):
     @cached_property
     def total_turnover(self) -> float:
         fills: Fills = self._of("_fills")
-        return float(np.add.reduce(np.abs(fills.quantity * fills.price) / self._before[fills.bar]))
+        before = self.equity[fills.bar - 1]
+        before[fills.bar == 0] = self._of("_capital")
+        return float(np.add.reduce(np.abs(fills.quantity * fills.price) / before))
 
     @cached_property
     def holdings(self) -> FloatArray:

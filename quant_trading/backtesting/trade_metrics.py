@@ -16,6 +16,8 @@ _NAN = float("nan")
 # A deviation this much smaller than its mean is the rounding of equal trades, not a spread.
 _NOISE = 1e-12
 
+_THREADS_FROM = 10_000  # numbers in a dot product, in OpenBLAS
+
 _sum = np.add.reduce
 
 
@@ -83,13 +85,13 @@ def trade_figures(sample: TradeSample) -> TradeFigures:
     wins = pnl > 0.0
     winners = int(np.count_nonzero(wins))
     total = float(_sum(pnl))
-    lost = -float(pnl.dot(loses.astype(np.float64)))
-    won = float(pnl.dot(wins.astype(np.float64)))
+    lost = -float(_sum(np.minimum(pnl, 0.0)))
+    won = float(_sum(np.maximum(pnl, 0.0)))
     mean = total / n
-    squares = float(pnl.dot(pnl)) - total * mean
+    squares = _squares(pnl) - total * mean
     if squares < 1e-6 * total * mean:  # the difference above has lost its digits: nearly equal trades
         centred = pnl - mean
-        squares = float(centred.dot(centred))
+        squares = _squares(centred)
     deviation = math.sqrt(squares / (n - 1)) if n > 1 else _NAN
     average_win = won / winners if winners else _NAN
     average_loss = -lost / losers if losers else _NAN
@@ -106,6 +108,11 @@ def trade_figures(sample: TradeSample) -> TradeFigures:
         sqn=math.sqrt(n) * mean / deviation if deviation > _NOISE * abs(mean) else _NAN,
         kelly=hit_rate - _over(1.0 - hit_rate, payoff),
     )  # fmt: skip
+
+
+def _squares(values: FloatArray) -> float:
+    """Return the sum of squares; a dot product of many numbers wakes threads, which costs more than it saves."""
+    return float(values.dot(values)) if len(values) < _THREADS_FROM else float(_sum(values * values))
 
 
 def _over(above: float, below: float) -> float:

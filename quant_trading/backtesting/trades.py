@@ -74,7 +74,7 @@ def close_lots(
     split_bar: _Whole, split_symbol: _Whole, split_ratio: _Numbers,
     held: _Out, average: _Out, opened: _Out, paid: _Out, out: _Out, of_fill: MutableSequence[int],
 ) -> int:  # fmt: skip
-    """Fill `out` (7 per trade) and `of_fill`, the closing fill of each; return how many trades there are.
+    """Fill `out` (7 columns) and `of_fill`, the closing fill of each; return how many trades there are.
 
     Args:
         bar, symbol, quantity, price, cost: the fills; split_bar, split_symbol, split_ratio: the splits, by bar.
@@ -82,6 +82,7 @@ def close_lots(
     """
     count = 0
     at = 0
+    size = len(of_fill)
     for i in range(len(bar)):
         while at < len(split_bar) and split_bar[at] <= bar[i]:
             held[split_symbol[at]] *= split_ratio[at]
@@ -97,14 +98,13 @@ def close_lots(
             closed = lot if lot * after <= 0.0 else -change
             exit_cost = cost[i] * min(abs(closed / change), 1.0)
             part = paid[j] * (closed / lot)
-            k = count * 7
-            out[k] = opened[j]
-            out[k + 1] = closed
-            out[k + 2] = average[j]
-            out[k + 3] = price[i]
-            out[k + 4] = closed * (price[i] - average[j])
-            out[k + 5] = part + exit_cost
-            out[k + 6] = j
+            out[count] = opened[j]
+            out[size + count] = closed
+            out[2 * size + count] = average[j]
+            out[3 * size + count] = price[i]
+            out[4 * size + count] = closed * (price[i] - average[j])
+            out[5 * size + count] = part + exit_cost
+            out[6 * size + count] = j
             of_fill[count] = i
             count += 1
             paid[j] -= part
@@ -142,7 +142,7 @@ def trades_of(fills: Fills, n_symbols: int, splits: Splits | None = None, compil
         state = np.zeros((4, n_symbols)).tolist()
         closed = loop(*(column.tolist() for column in columns), *state, *lists)
         out, of_fill = np.array(lists[0], dtype=np.float64), np.array(lists[1], dtype=np.int64)
-    opened, quantity, entry, price, gross, cost, symbol = out[: 7 * closed].reshape(closed, 7).T.copy()
+    opened, quantity, entry, price, gross, cost, symbol = out.reshape(7, count)[:, :closed]
     of_fill = of_fill[:closed]
     return Trades(
         symbol.astype(np.int64), opened.astype(np.int64), fills.bar[of_fill], quantity, entry, price, gross, cost,
