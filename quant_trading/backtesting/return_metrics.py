@@ -26,6 +26,13 @@ _NOISE = 1e-12
 # The ufunc's own reduction: the methods of arrays pass through Python first, which costs as much as the sum.
 _sum = np.add.reduce
 
+_THREADS_FROM = 10_000  # numbers in a dot product, in OpenBLAS
+
+
+def _dot(left: FloatArray, right: FloatArray) -> float:
+    """Return the dot product; one of many numbers wakes threads, which costs more than it saves."""
+    return float(left.dot(right)) if len(left) < _THREADS_FROM else float(_sum(left * right))
+
 
 # --- sessions ----------------------------------------------------------------------------------
 
@@ -64,7 +71,7 @@ def session_figures(returns: FloatArray, risk_free: float, yearly: float) -> Ses
     ordered.sort()
     mean = float(_sum(returns)) / n
     centred = returns - mean
-    squares = float(centred.dot(centred))
+    squares = _dot(centred, centred)
     deviation = math.sqrt(squares / (n - 1)) if n > 1 else _NAN
     below, above = int(ordered.searchsorted(0.0)), n - int(ordered.searchsorted(0.0, "right"))
     lost, won = -float(_sum(ordered[:below])), float(_sum(ordered[n - above :]))
@@ -74,7 +81,7 @@ def session_figures(returns: FloatArray, risk_free: float, yearly: float) -> Ses
         losses = excess[: int(excess.searchsorted(0.0))]
         short_of = -float(_sum(losses))
         over = short_of + (mean - free) * n
-    downside = math.sqrt(float(losses.dot(losses)) / n)
+    downside = math.sqrt(_dot(losses, losses) / n)
     scale = math.sqrt(yearly)
     moves = n > 1 and deviation > _NOISE * abs(mean)
     tail = int((n - 1) * 0.05) + 1
@@ -108,10 +115,10 @@ def _shape(centred: FloatArray, squares: float) -> tuple[float, float]:
         return _NAN, _NAN
     power = centred * centred
     variance = squares / n
-    skew = float(power.dot(centred)) / n / variance**1.5 * math.sqrt(n * (n - 1)) / (n - 2)
+    skew = _dot(power, centred) / n / variance**1.5 * math.sqrt(n * (n - 1)) / (n - 2)
     if n < 4:
         return skew, _NAN
-    tails = float(power.dot(power)) / n / (variance * variance)
+    tails = _dot(power, power) / n / (variance * variance)
     return skew, ((n + 1) * tails - 3 * (n - 1)) * (n - 1) / ((n - 2) * (n - 3))
 
 
@@ -123,8 +130,8 @@ def stability_of(curve: FloatArray) -> float:
     path = np.log(curve[1:])
     path -= float(_sum(path)) / n
     # With the path centred, the places need not be: their mean drops out of the product.
-    shared = float(path.dot(np.arange(float(n))))
-    spread = float(path.dot(path))
+    shared = _dot(path, np.arange(float(n)))
+    spread = _dot(path, path)
     return shared * shared / (spread * (n * (n * n - 1.0) / 12.0)) if spread > _NOISE * _NOISE * n else _NAN
 
 
@@ -152,7 +159,7 @@ def drawdown_figures(curve: FloatArray) -> DrawdownFigures:
     highs = (depth >= 0.0).nonzero()[0]
     trough = int(depth.argmin())
     deepest = float(depth[trough])
-    ulcer = math.sqrt(float(depth.dot(depth)) / (points - 2)) if points > 2 else _NAN
+    ulcer = math.sqrt(_dot(depth, depth) / (points - 2)) if points > 2 else _NAN
     under = (points - len(highs)) / (points - 1) if points > 1 else _NAN
     if not deepest < 0.0:
         return DrawdownFigures(deepest, None, None, None, 0, 0, _NAN, 0, ulcer, under)
@@ -196,14 +203,14 @@ def benchmark_figures(
     scale = math.sqrt(SESSIONS_PER_YEAR)
     mean = float(_sum(benchmark)) / n
     centred = benchmark - mean
-    squares, shared = float(centred.dot(centred)), float(centred.dot(returns))
+    squares, shared = _dot(centred, centred), _dot(centred, returns)
     moves = math.sqrt(squares / n) > _NOISE * abs(mean)
     beta = shared / squares if moves else _NAN
     strategy_moves = moves and math.sqrt(session.squares / n) > _NOISE * abs(session.mean)
     active = returns - benchmark
     gain = float(_sum(active)) / n
     active -= gain
-    error = math.sqrt(float(active.dot(active)) / (n - 1))
+    error = math.sqrt(_dot(active, active) / (n - 1))
     up, down = benchmark > 0.0, benchmark < 0.0
     return BenchmarkFigures(
         alpha=yearly_growth(1.0 + session.mean - free - beta * (mean - free), SESSIONS_PER_YEAR),
