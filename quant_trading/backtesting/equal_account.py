@@ -52,18 +52,19 @@ def account_equal_weights(
         np.zeros(n_symbols + 1),
         *np.zeros((2, n_symbols + 1), dtype=np.int32),
     )
-    rows = np.empty((n_bars, 8))
-    walk: Callable[..., int] = run_equal_weights
+    book, rows = np.zeros(7), np.empty((n_bars, 8))
+    walk: Callable[..., None] = run_equal_weights
     if is_worth_compiling(close.size) if compiled is None else compiled:
         for column in columns:
             column.flags.writeable = False
-        walk = compile_functions((find_active, run_equal_weights), counts_references=False)
-        dropped = int(walk(*fixed, *columns, held, mark, names, wished, rows.reshape(-1)))
+        walk = compile_functions(_FUNCTIONS, counts_references=False)
+        walk(*fixed, *columns, held, mark, names, wished, book, rows.reshape(-1))
+        dropped = int(book[6])
     else:
-        out = [0.0] * rows.size
-        lists = [a.tolist() for a in (*columns, held, mark, names, wished)]
-        dropped = walk(*fixed, *lists, out)
-        rows = np.array(out, dtype=np.float64).reshape(n_bars, 8)
+        lists = [a.tolist() for a in (*columns, held, mark, names, wished, book, rows.reshape(-1))]
+        walk(*fixed, *lists)
+        dropped = int(lists[-2][6])
+        rows = np.array(lists[-1], dtype=np.float64).reshape(n_bars, 8)
     return EqualLedger(rows, dropped, lambda: account_weights(
         open_price, close, equal_weights(signal_of(sides), limits), terms).holdings)  # fmt: skip
 
@@ -77,12 +78,95 @@ def find_active(n_symbols: int, sides: Sequence[int], active: _Places) -> int:
     return count
 
 
+def sell(
+    kept: int, selling: float, opinions: Sequence[int], known: _Numbers, prices: _Numbers, held: _Out, mark: _Out,
+    names: _Places, book: _Out,
+) -> int:  # fmt: skip
+    """Take the prices as marks and sell what has no side any more; return how many names are left."""
+    turnover = first = count = gross = net = 0.0
+    at = 0
+    for i in range(kept):
+        j = names[i]
+        weight, price = held[j], prices[j]
+        sold = selling * (1 - (opinions[j] & 1))  # 1 and -1 are odd, 0 and HOLD are even
+        if price == price:
+            first += weight * (price / mark[j] - 1.0)
+            mark[j] = price
+            if known[j] == known[j]:
+                count += sold
+                turnover += abs(weight) * sold
+                weight *= 1.0 - sold
+                held[j] = weight
+        elif sold > 0.0 and known[j] == known[j]:
+            book[6] += 1.0
+        net += weight
+        gross += abs(weight)
+        names[at] = j
+        at += 1 if weight != 0.0 else 0
+    book[0], book[1], book[2], book[3], book[4], book[5] = turnover, first, 0.0, count, gross, net
+    return at
+
+
+def buy(
+    kept: int, active: int, size: float, opinions: Sequence[int], known: _Numbers, prices: _Numbers, held: _Out,
+    mark: _Out, names: _Places, wished: _Places, book: _Out,
+) -> int:  # fmt: skip
+    """Bring the active names to `size`; return how many are held then."""
+    turnover, count, gross, net = book[0], book[3], book[4], book[5]
+    for i in range(active):
+        j = wished[i]
+        before, price = held[j], prices[j]
+        goal = opinions[j] * size
+        change = goal - before
+        if known[j] == known[j]:
+            if price == price:
+                turnover += abs(change)
+                count += change != 0.0
+                names[kept] = j
+                kept += 1 if before == 0.0 else 0
+                held[j] = goal
+                mark[j] = price
+                net += change
+                gross += abs(goal) - abs(before)
+            elif change != 0.0:
+                book[6] += 1.0
+    book[0], book[3], book[4], book[5] = turnover, count, gross, net
+    return kept
+
+
+def finish(
+    kept: int, last: bool, now: _Numbers, held: _Out, mark: _Out, names: _Places, book: _Out
+) -> int:  # fmt: skip
+    """Take the closes as marks, and sell everything on the `last` bar; return how many names are left."""
+    turnover, count = book[0], book[3]
+    second = gross = net = 0.0
+    at = 0
+    for i in range(kept):
+        j = names[i]
+        weight, price = held[j], now[j]
+        if price == price:
+            second += weight * (price / mark[j] - 1.0)
+            mark[j] = price
+            if last:
+                turnover += abs(weight)
+                count += 1.0
+                held[j] = weight = 0.0
+        elif last:
+            book[6] += 1.0
+        net += weight
+        gross += abs(weight)
+        names[at] = j
+        at += 1 if weight != 0.0 else 0
+    book[0], book[2], book[3], book[4], book[5] = turnover, second, count, gross, net
+    return at
+
+
 def run_equal_weights(
     n_bars: int, n_symbols: int, fill: int, initial_capital: float, cost_rate: float, commission: float,
     close_last: bool, gross_limit: float, cap: float, open_price: _Numbers, close: _Numbers, sides: Sequence[int],
-    held: _Out, mark: _Out, names: _Places, wished: _Places, rows: _Out,
-) -> int:  # fmt: skip
-    """Fill `rows` (8 per bar, the order of `Ledger`); return the dropped orders.
+    held: _Out, mark: _Out, names: _Places, wished: _Places, book: _Out, rows: _Out,
+) -> None:  # fmt: skip
+    """Fill `rows`, 8 per bar, the order of `Ledger`.
 
     What turns from day to day cannot be foreseen: sums and lists are kept without branches on it.
 
@@ -90,9 +174,11 @@ def run_equal_weights(
         open_price, close: float64[T x N]; sides: int8[T x N].
         held: float64[N] of zeros, weights; mark: float64[N + 1] of zeros, the last price of what is held.
         names, wished: int32[N + 1], room for the symbols that are held and wished.
+        book: float64[7] of zeros: turnover, return up to the fills and after them, orders, gross and net exposure of
+            the bar, and the dropped orders of the run.
     """
     equity = initial_capital
-    dropped = kept = 0
+    kept = 0
     for t in range(n_bars):
         last = close_last and t == n_bars - 1
         row = t * n_symbols
@@ -110,82 +196,30 @@ def run_equal_weights(
         mark[n_symbols] = fetched
         active = find_active(n_symbols, opinions, wished) if decides else 0
         size = min(gross_limit / max(active, 1), cap)
-        turnover = first = second = count = gross = net = 0.0
-        selling = 1.0 if decides else 0.0
-        at = 0
-        for i in range(kept):
-            j = names[i]
-            weight, price = held[j], prices[j]
-            sold = selling * (1 - (opinions[j] & 1))  # 1 and -1 are odd, 0 and HOLD are even
-            if price == price:
-                first += weight * (price / mark[j] - 1.0)
-                mark[j] = price
-                if known[j] == known[j]:
-                    count += sold
-                    turnover += abs(weight) * sold
-                    weight *= 1.0 - sold
-                    held[j] = weight
-            elif sold > 0.0 and known[j] == known[j]:
-                dropped += 1
-            net += weight
-            gross += abs(weight)
-            names[at] = j
-            at += 1 if weight != 0.0 else 0
-        kept = at
-        for i in range(active):
-            j = wished[i]
-            before, price = held[j], prices[j]
-            goal = opinions[j] * size
-            change = goal - before
-            if known[j] == known[j]:
-                if price == price:
-                    turnover += abs(change)
-                    count += change != 0.0
-                    names[kept] = j
-                    kept += 1 if before == 0.0 else 0
-                    held[j] = goal
-                    mark[j] = price
-                    net += change
-                    gross += abs(goal) - abs(before)
-                elif change != 0.0:
-                    dropped += 1
+        kept = sell(kept, 1.0 if decides else 0.0, opinions, known, prices, held, mark, names, book)
+        kept = buy(kept, active, size, opinions, known, prices, held, mark, names, wished, book)
         if fill == 0 or last:
-            at = 0
-            gross = net = 0.0
-            for i in range(kept):
-                j = names[i]
-                weight, price = held[j], now[j]
-                if price == price:
-                    second += weight * (price / mark[j] - 1.0)
-                    mark[j] = price
-                    if last:
-                        turnover += abs(weight)
-                        count += 1.0
-                        held[j] = weight = 0.0
-                elif last:
-                    dropped += 1
-                net += weight
-                gross += abs(weight)
-                names[at] = j
-                at += 1 if weight != 0.0 else 0
-            kept = at
-        pnl = equity * (first + second + first * second)
-        cost = equity * (cost_rate * turnover) + commission * count
+            kept = finish(kept, last, now, held, mark, names, book)
+        pnl = equity * (book[1] + book[2] + book[1] * book[2])
+        cost = equity * (cost_rate * book[0]) + commission * book[3]
         equity = equity + pnl - cost
         if equity <= 0.0:
             for i in range(kept):
                 held[names[i]] = 0.0
             kept = 0
-            gross = net = 0.0
+            book[4] = book[5] = 0.0
         rows[t * 8] = equity
-        rows[t * 8 + 1] = equity - equity * net
+        rows[t * 8 + 1] = equity - equity * book[5]
         rows[t * 8 + 2] = pnl
         rows[t * 8 + 3] = cost
-        rows[t * 8 + 4] = turnover
-        rows[t * 8 + 5] = gross
-        rows[t * 8 + 6] = net
-        rows[t * 8 + 7] = count
-    return dropped
+        rows[t * 8 + 4] = book[0]
+        rows[t * 8 + 5] = book[4]
+        rows[t * 8 + 6] = book[5]
+        rows[t * 8 + 7] = book[3]
+
+
+# What is compiled, each after those it calls.
+_FUNCTIONS = (find_active, sell, buy, finish, run_equal_weights)
 
 
 class EqualLedger(Ledger):
