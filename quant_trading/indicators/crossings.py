@@ -220,7 +220,7 @@ def _columns_together(close: FloatArray, spans: _Spans, sides: SideArray) -> Non
         for j in range(n_symbols):
             column(begin * n_symbols + j, end * n_symbols, n_symbols, *spans.numbers, flat, states[j], out)
         begin, end = end, min(n_bars, 2 * end)
-        if (states[:, 0] >= first_valid).all():
+        if (states[:, 0] > first_valid).all():
             break
     if begin >= n_bars:
         return
