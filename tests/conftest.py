@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import os
 import socket
+import sys
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -140,3 +141,19 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _judge(report)
     return report
+
+
+# --- no strategy of one test's own is known to another -------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _forget_user_strategies() -> Iterator[None]:
+    """Forget after each test what it loaded from a strategies/ folder; the built-in ones stay."""
+    prefix = "quant_trading_user_strategies"
+    before = {name for name in sys.modules if name.startswith(prefix)}
+    yield
+    base = sys.modules.get("quant_trading.strategy.base")
+    for module in [name for name in sys.modules if name.startswith(prefix) and name not in before]:
+        del sys.modules[module]
+        for name in [name for name, kind in base._REGISTRY.items() if kind.__module__ == module] if base else ():
+            del base._REGISTRY[name]

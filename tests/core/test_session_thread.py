@@ -110,9 +110,10 @@ def test_a_callback_that_fails_stops_nothing(tws: Any, caplog: pytest.LogCapture
     def bad(report: Report) -> None:
         raise ValueError("a mistake of the program")
 
-    with session_for(tws) as session:
-        session.on_report(bad)
-        session.on_state(states.append)
+    session = session_for(tws)
+    session.on_report(bad)
+    session.on_state(states.append)  # before the start: a session may be live at once
+    with session:
         session.wait_until_live(_PATIENCE)
         session.subscribe(StreamRequest("NOSUCHX"))
         until(session, StreamNote)
