@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_trading.backtesting.compiling import compile_functions, is_worth_compiling
-from quant_trading.backtesting.kernel import Fills
+from quant_trading.backtesting.kernel import Fills, Reason
 from quant_trading.domain.bars import FloatArray, IntArray
 
 __all__ = ["Splits", "Trades", "close_lots", "trades_of"]
 
+PAYOUT = int(Reason.SPLIT)
 _Numbers = Sequence[float]
 _Whole = Sequence[int]
 _Out = MutableSequence[float]
@@ -71,13 +72,14 @@ class Trades:
 
 def close_lots(
     bar: _Whole, symbol: _Whole, quantity: _Numbers, price: _Numbers, cost: _Numbers,
-    split_bar: _Whole, split_symbol: _Whole, split_ratio: _Numbers,
+    reason: _Whole, split_bar: _Whole, split_symbol: _Whole, split_ratio: _Numbers,
     held: _Out, average: _Out, opened: _Out, paid: _Out, out: _Out, of_fill: MutableSequence[int],
 ) -> int:  # fmt: skip
     """Fill `out` (7 columns) and `of_fill`, the closing fill of each; return how many trades there are.
 
     Args:
-        bar, symbol, quantity, price, cost: the fills; split_bar, split_symbol, split_ratio: the splits, by bar.
+        bar, symbol, quantity, price, cost, reason: the fills; the reasons are read only where there are splits.
+        split_bar, split_symbol, split_ratio: the splits, by bar.
         held, average, opened, paid: float64[N] of zeros: the open lot of each symbol and what its entry cost.
     """
     count = 0
@@ -85,6 +87,10 @@ def close_lots(
     size = len(of_fill)
     for i in range(len(bar)):
         while at < len(split_bar) and split_bar[at] <= bar[i]:
+            k = split_symbol[at]
+            # Of two splits on one bar the fraction of the first is paid before the second turns the rest.
+            if k == symbol[i] and split_bar[at] == bar[i] and reason[i] == PAYOUT and held[k] != float(int(held[k])):
+                break
             held[split_symbol[at]] *= split_ratio[at]
             average[split_symbol[at]] /= split_ratio[at]
             at += 1
@@ -129,7 +135,9 @@ def trades_of(fills: Fills, n_symbols: int, splits: Splits | None = None, compil
         compiled: None = by the amount of work.
     """
     nowhere, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
-    events = (splits.bar, splits.symbol, splits.ratio) if splits is not None else (nowhere, nowhere, nothing)
+    events = (nowhere, nowhere, nowhere, nothing)
+    if splits is not None:
+        events = (fills.reason.astype(np.int64), splits.bar, splits.symbol, splits.ratio)
     columns = [_read_only(c) for c in (fills.bar, fills.symbol, fills.quantity, fills.price, fills.cost, *events)]
     count = len(fills)
     loop: Callable[..., int] = close_lots

@@ -202,7 +202,6 @@ def test_an_invariant_in_depth(check, data):
     check(data)
 
 
-@pytest.mark.xfail(strict=True, reason="trades.close_lots takes both splits of a bar before the fraction of the first")
 def test_trades_of_two_splits_on_one_bar():
     """On Saturday 3 for 2, on Monday 3 for 1, both met on Monday: 5 -> 7.5, half a share paid, 7 -> 21.
 
