@@ -293,7 +293,9 @@ def _stem(symbol: str, size: BarSize) -> str:
 
 def _check_place(place: Path) -> None:
     if not place.exists():
-        raise ConfigError(f"data folder {place} does not exist; name one that does, or fetch bars (docs/backtest.md)")
+        raise ConfigError(
+            f"data folder {place} does not exist; name one that does, or fetch bars (trade.py: --ibkr; docs/backtest.md)"
+        )
 
 
 def _files_of(place: Path, symbols: Sequence[str], size: BarSize) -> tuple[dict[str, Path], dict[str, BarFile]]:

@@ -16,7 +16,7 @@ from tests.backtesting.reference_nouns import Bar, Market, Rules, sign
 from tests.backtesting.strategies_of_panels import changed_markets, markets, rules, rules_with_everything
 
 quick = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-deep = settings(quick, max_examples=2000)
+deep = settings(quick, max_examples=600)
 any_rules = st.one_of(rules(), rules_with_everything())
 
 

@@ -75,7 +75,7 @@ def check_compiled(data: st.DataObject, drawn: st.SearchStrategy[Rules]) -> None
 # --- on random markets -------------------------------------------------------------------------------
 
 quick = settings(suppress_health_check=[HealthCheck.too_slow])
-deep = settings(quick, max_examples=3000)
+deep = settings(quick, max_examples=1000)
 
 
 @settings(quick, max_examples=80)

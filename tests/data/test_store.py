@@ -150,7 +150,7 @@ def test_refusals_name_the_place_and_the_cure(tmp_path):
     save_bars(tmp_path, random_panel(1, 20, 2))
     text = refused(ConfigError, tmp_path / "none", ["A"], "1 day")
     assert "none does not exist" in text
-    assert "fetch bars (docs/backtest.md)" in text  # no flag, for several commands say this
+    assert "fetch bars (trade.py: --ibkr; docs/backtest.md)" in text  # several commands say this
     text = refused(DataGap, tmp_path, ["S00", "X", "Y"], "1 day")
     assert "X, Y; expected X_1d.csv" in text
     assert "no bars of 5 mins of S00" in refused(DataGap, tmp_path, ["S00"], "5 mins")

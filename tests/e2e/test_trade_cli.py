@@ -301,7 +301,7 @@ def test_a_server_that_never_answers(tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         ((*BACKTEST, "--symbols", "AAPL,NOSUCH"), 6, "NOSUCH"),
-        ((*BACKTEST, "--strategy", "REVRSAL"), 2, "known are MACD, REVERSAL, REVERSAL_RANK, STATIC"),
+        ((*BACKTEST, "--strategy", "REVRSAL"), 2, "known are MACD, REVERSAL, REVERSAL_DECILE, REVERSAL_RANK, STATIC"),
         ((*BACKTEST, "--param", "lookbak=5"), 2, "known are lookback, threshold"),
         ((*BACKTEST, "--bar-size", "7 mins"), 2, "1 day"),
         ((*BACKTEST, "--duration", "1 X"), 2, "1 Y"),
