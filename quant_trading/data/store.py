@@ -294,7 +294,8 @@ def _stem(symbol: str, size: BarSize) -> str:
 def _check_place(place: Path) -> None:
     if not place.exists():
         raise ConfigError(
-            f"data folder {place} does not exist; name one that does, or fetch bars (trade.py: --ibkr; docs/backtest.md)"
+            f"data folder {place} does not exist; name one that does, or fetch bars (trade.py: --ibkr; "
+            "docs/backtest.md)"
         )
 
 
