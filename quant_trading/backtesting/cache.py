@@ -212,7 +212,7 @@ def _heading(record: Record, schema: str) -> dict[str, Any]:
             "sessions": len(record.session_dates),
         },
         "conventions": {**how.by_name(), **record.told, "in_words": how.in_words()},
-        "metrics": {item.name: _number(getattr(result.metrics, item.name)) for item in fields(result.metrics)},
+        "metrics": result.metrics.to_json(),
         "causality": {"passed": passed, "text": text},
         "program": {"name": "quant-trading", "version": record.version},
     }

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Literal, NamedTuple
 
-__all__ = ["COST_LINES", "METRIC_TABLE", "Kind", "MetricRow", "Value", "text_of"]
+__all__ = ["COST_LINES", "METRIC_TABLE", "Kind", "MetricRow", "Value"]
 
 Kind = Literal["percent", "ratio", "money", "count", "sessions", "date"]
 Value = float | int | date | None
@@ -71,16 +71,3 @@ METRIC_TABLE: tuple[tuple[str, tuple[tuple[str, str, Kind], ...]], ...] = (
         ("Up capture", "up_capture", "percent"), ("Down capture", "down_capture", "percent"),
     )),
 )  # fmt: skip
-
-
-def text_of(value: Value, kind: Kind) -> str:
-    """Return a value as screens and reports show it; "n/a" where it is not defined."""
-    if value is None or value != value:
-        return "n/a"
-    if isinstance(value, date):
-        return value.isoformat()
-    if kind == "percent":
-        return f"{value:.2%}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.1f}" if kind in ("count", "sessions") else f"{value:,.2f}"

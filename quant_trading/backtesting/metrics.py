@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-import numpy as np
-
 from quant_trading.backtesting.metric_table import COST_LINES, METRIC_TABLE, MetricRow
 from quant_trading.backtesting.return_metrics import (
     NO_BENCHMARK,
@@ -36,7 +34,7 @@ from quant_trading.domain.bars import FloatArray, IntArray
 
 __all__ = [
     "DAYS_PER_YEAR", "SESSIONS_PER_YEAR", "Costs", "Exposure", "Metrics", "SharpeBasis", "annual_volatility", "cagr",
-    "calmar_ratio", "drawdown_of", "exposure_of", "max_drawdown", "measure", "returns_of", "sharpe_ratio",
+    "calmar_ratio", "drawdown_of", "max_drawdown", "measure", "returns_of", "sharpe_ratio",
     "sortino_ratio", "total_return",
 ]  # fmt: skip
 
@@ -314,16 +312,6 @@ def _cost_figures(net: float, total_cost: float, costs: Costs | None) -> dict[st
         "slippage_cost": paid.slippage, "borrow_cost": paid.borrow, "dividends": paid.dividends,
         "cost_share": all_costs / gross if gross > 0.0 else _NAN,
     }  # fmt: skip
-
-
-def exposure_of(gross: FloatArray, net: FloatArray) -> Exposure:
-    """Return the means of float64[T] exposures over equity, bar by bar."""
-    bars = len(gross)
-    if not bars:
-        return _NO_EXPOSURE
-    return Exposure(
-        int(np.count_nonzero(gross)) / bars, float(np.add.reduce(gross)) / bars, float(np.add.reduce(net)) / bars
-    )
 
 
 _NO_TRADES = TradeFigures()

@@ -7,6 +7,7 @@ import numpy as np
 
 from quant_trading.backtesting.masked import Masked
 from quant_trading.data.findings import JUMP_KINDS, Finding, quarantine
+from quant_trading.data.store_views import factors
 from quant_trading.domain.actions import CorporateAction
 from quant_trading.domain.bars import BarPanel
 from quant_trading.strategy.base import Strategy
@@ -19,30 +20,22 @@ _EPOCH = date(1970, 1, 1).toordinal()
 def seen_bars(panel: BarPanel, actions: Sequence[CorporateAction]) -> BarPanel:
     """Return the bars as a strategy is shown them: prices before a split or dividend brought to those after it.
 
-    The account trades the bars as they are; a strategy that saw those would take a split for a fall. A split of r new
-    for one old divides the earlier prices by r and multiplies their volumes, a dividend d leaves 1 - d / close of them
-    (the close before the ex-date, d per share of that day). Without actions the panel itself is returned.
+    The account trades the bars as they are; a strategy that saw those would take a split for a fall. It is IBKR's
+    view ADJUSTED_LAST (`data.store_views`) as of the last bar. Without actions the panel itself is returned.
+
+    Raises:
+        DataGap: when a dividend is no smaller than the price it came from.
     """
-    days, column = panel.sessions, {symbol: j for j, symbol in enumerate(panel.symbols)}
-    placed = [
-        (int(np.searchsorted(days, a.ex_date.toordinal() - _EPOCH)), column.get(a.symbol, -1), a) for a in actions
-    ]
-    placed = [(t, j, a) for t, j, a in placed if j >= 0 and 0 < t < len(panel)]
-    if not placed:
+    own = {symbol: [action for action in actions if action.symbol == symbol] for symbol in panel.symbols}
+    if not len(panel) or not any(own.values()):
         return panel
+    days, last = panel.sessions, date.fromordinal(int(panel.sessions[-1]) + _EPOCH)
     price, volume = np.ones(panel.close.shape), np.ones(panel.close.shape)
-    for t, j, action in placed:
-        if action.kind == "split":
-            price[:t, j] /= action.value
-            volume[:t, j] *= action.value
-            continue
-        before = panel.close[:t, j]
-        known = before[~np.isnan(before)]
-        # A split of the same day comes first: the dividend is told per new share, the close before per old one.
-        ratio = np.prod([a.value for s, k, a in placed if (s, k, a.kind) == (t, j, "split")])
-        left = 1.0 - action.value * float(ratio) / float(known[-1]) if len(known) else 1.0
-        if 0.0 < left < 1.0:
-            price[:t, j] *= left
+    for j, symbol in enumerate(panel.symbols):
+        there = np.flatnonzero(~np.isnan(panel.close[:, j]))
+        if own[symbol] and len(there):
+            close = panel.close[there, j]
+            price[there, j], volume[there, j] = factors(days[there], close, own[symbol], "ADJUSTED_LAST", None, last)
     opened, high, low, close = (array * price for array in (panel.open, panel.high, panel.low, panel.close))
     return BarPanel(
         panel.symbols, panel.bar_size, panel.start_ns, panel.end_ns, opened, high, low, close, panel.volume * volume

@@ -322,11 +322,6 @@ class BarAggregator:
         return self.advance(now_ns)
 
     @property
-    def is_held(self) -> bool:
-        """Return True between `hold` and `release`."""
-        return self._held
-
-    @property
     def next_ns(self) -> int | None:
         """Return the start (UTC ns) of the oldest minute that is not closed; None before the first call."""
         return None if self._next == -_NEVER else self._next

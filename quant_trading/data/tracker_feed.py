@@ -115,11 +115,6 @@ class Feed:
         """Return what became of the trades."""
         return self._bars.counts
 
-    @property
-    def is_waiting(self) -> bool:
-        """Return True while bars are kept back."""
-        return bool(self._waits_for)
-
     # What the session tells.
 
     def tick(self, tick: Tick) -> Sequence[TrackedBar]:

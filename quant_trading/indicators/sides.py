@@ -5,18 +5,12 @@ import numpy.typing as npt
 
 from quant_trading.domain.bars import FloatArray
 
-__all__ = ["FLAT", "HOLD", "LONG", "SHORT", "SideArray", "sides_of", "signal_of"]
+__all__ = ["FLAT", "HOLD", "LONG", "SHORT", "SideArray", "signal_of"]
 
 SideArray = npt.NDArray[np.int8]
 
 LONG, FLAT, SHORT = 1, 0, -1
 HOLD = -128  # no opinion, NaN in a signal
-
-
-def sides_of(signal: FloatArray) -> SideArray:
-    """Return int8 of the same shape: the sign of each number, HOLD for NaN."""
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isnan(signal), np.float64(HOLD), np.sign(signal)).astype(np.int8)
 
 
 def signal_of(sides: SideArray) -> FloatArray:

@@ -16,47 +16,19 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from quant_trading.refdata.sessions import exchange_date
+from quant_trading.refdata.restart_windows import RESET_WINDOWS, ResetWindow
+from quant_trading.refdata.sessions import EXCHANGE_ZONE, exchange_date
 from quant_trading.tws_sim.gateway import Gateway
 from quant_trading.tws_sim.link import FARMS
 from quant_trading.tws_sim.noise import mix, name_key
 
-__all__ = ["WINDOWS", "Resets", "Window", "read_resets"]
+__all__ = ["Resets", "read_resets"]
 
 _SECOND_NS = 1_000_000_000
 _DAY_NS = 86_400 * _SECOND_NS
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-_MONDAY, _FRIDAY, _SATURDAY, _SUNDAY = 0, 4, 5, 6
+_SUNDAY = 6
 
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A span of local time in which servers may be reset.
-
-    Attributes:
-        zone: whose wall clock it is.
-        weekdays: on which it begins, 0 = Monday.
-        begins, minutes: when, and how long it is.
-    """
-
-    zone: ZoneInfo
-    weekdays: frozenset[int]
-    begins: time
-    minutes: int
-
-
-_SUNDAY_TO_FRIDAY = frozenset({_SUNDAY, 0, 1, 2, 3, _FRIDAY})
-_WEEKDAYS = frozenset(range(5))
-_NEW_YORK, _ZURICH, _HONG_KONG = ZoneInfo("America/New_York"), ZoneInfo("Europe/Zurich"), ZoneInfo("Asia/Hong_Kong")
-
-WINDOWS: dict[str, Window] = {
-    "north-america": Window(_NEW_YORK, _SUNDAY_TO_FRIDAY, time(0, 15), 90),
-    "europe": Window(_ZURICH, _WEEKDAYS, time(6, 25), 80),
-    "asia-morning": Window(_HONG_KONG, _WEEKDAYS, time(4, 45), 80),
-    "asia-evening": Window(_HONG_KONG, _WEEKDAYS, time(20, 15), 60),
-    "weekend": Window(_NEW_YORK, frozenset({_FRIDAY}), time(23, 0), 240),
-}
-"""The windows of IBKR's server resets (documented; which days the European and Asian ones spare is assumed)."""
 
 _KEYS = ("daily", "restart", "restart_seconds", "order_ids", "login", "login_seconds")
 
@@ -91,7 +63,7 @@ class Resets:
             if at_ns > after_ns:
                 gateway.timeline.call_at(at_ns, lambda event=event: event(gateway), is_background=True)  # type: ignore[misc]  # the default binds the event
         tomorrow = day + timedelta(days=1)
-        next_ns = max(_moment_ns(tomorrow, time(0), _NEW_YORK), after_ns)
+        next_ns = max(_moment_ns(tomorrow, time(0), EXCHANGE_ZONE), after_ns)
         if next_ns <= gateway.now_ns:
             self._plan(gateway, tomorrow, after_ns)
         else:
@@ -100,21 +72,21 @@ class Resets:
     def events_on(self, day: date) -> Iterator[tuple[int, Any]]:
         """Yield what begins on a date, as moment (UTC ns) and a function of the gateway."""
         for name in self.daily:
-            window = WINDOWS[name]
+            window = RESET_WINDOWS[name]
             if day.weekday() in window.weekdays:
                 yield self._reset(name, window, day)
         if self.restart is not None:
-            restart_ns = _moment_ns(day, self.restart, _NEW_YORK)
+            restart_ns = _moment_ns(day, self.restart, EXCHANGE_ZONE)
             yield restart_ns, lambda gateway: gateway.restart(self.restart_seconds, self.order_ids)
         if self.login and day.weekday() == _SUNDAY:
-            yield _moment_ns(day, time(1), _NEW_YORK), self._log_out
+            yield _moment_ns(day, time(1), EXCHANGE_ZONE), self._log_out
 
     def _log_out(self, gateway: Gateway) -> None:
         gateway.restart(self.login_seconds or 0.0, self.order_ids)
         if self.login_seconds is None:
             gateway.close_port()
 
-    def _reset(self, name: str, window: Window, day: date) -> tuple[int, Any]:
+    def _reset(self, name: str, window: ResetWindow, day: date) -> tuple[int, Any]:
         key = mix(self.seed, name_key(name), day.toordinal())
         span = window.minutes * 60
         seconds = 60 + key % 540
@@ -148,9 +120,9 @@ def read_resets(data: Mapping[str, Any], seed: int = 0) -> Resets:
     if unknown:
         raise ValueError(f"resets.{unknown[0]} is unknown; write {', '.join(_KEYS)}")
     daily = data.get("daily", [])
-    wrong = [one for one in daily if one not in WINDOWS] if isinstance(daily, list) else [daily]
+    wrong = [one for one in daily if one not in RESET_WINDOWS] if isinstance(daily, list) else [daily]
     if wrong:
-        raise ValueError(f"resets.daily = {wrong[0]!r} is no window; write a list of {', '.join(WINDOWS)}")
+        raise ValueError(f"resets.daily = {wrong[0]!r} is no window; write a list of {', '.join(RESET_WINDOWS)}")
     order_ids = data.get("order_ids", "keep")
     if order_ids not in ("keep", "rollback", "reset"):
         raise ValueError(f"resets.order_ids = {order_ids!r} is unknown; write keep, rollback or reset")

@@ -5,9 +5,8 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from quant_trading.backtesting.metric_table import COST_LINES, METRIC_TABLE, text_of
+from quant_trading.backtesting.metric_table import COST_LINES, METRIC_TABLE
 from quant_trading.backtesting.metrics import Metrics, measure
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -63,23 +62,3 @@ def test_the_parts_of_the_total_cost_stand_between_it_and_the_dividends():
     named = [field for _, field, _ in COST_LINES]
     assert named[:3] == ["net_pnl", "gross_pnl", "total_cost"]
     assert named[-2:] == ["dividends", "cost_share"]
-
-
-@pytest.mark.parametrize(
-    ("value", "kind", "text"),
-    [
-        (0.12345, "percent", "12.35%"),
-        (-0.5, "percent", "-50.00%"),
-        (1.239, "ratio", "1.24"),
-        (1234567.891, "money", "1,234,567.89"),
-        (1600, "count", "1,600"),
-        (12.345, "count", "12.3"),
-        (17, "sessions", "17"),
-        (date(2020, 3, 23), "date", "2020-03-23"),
-        (None, "date", "n/a"),
-        (float("nan"), "ratio", "n/a"),
-        (float("nan"), "count", "n/a"),
-    ],
-)
-def test_values_as_text(value, kind, text):
-    assert text_of(value, kind) == text

@@ -19,7 +19,6 @@ from quant_trading.backtesting.metrics import (
     cagr,
     calmar_ratio,
     drawdown_of,
-    exposure_of,
     max_drawdown,
     measure,
     returns_of,
@@ -316,14 +315,12 @@ def test_costs_are_broken_down_and_compared_with_the_gross_profit():
     assert math.isnan(losing.cost_share) and all(math.isnan(share) for _, _, share in losing.cost_rows())
 
 
-def test_exposure_is_a_mean_over_bars():
-    held = exposure_of(np.array([0.0, 1.0, 0.5, 0.0]), np.array([0.0, -1.0, 0.5, 0.0]))
-    assert held == Exposure(time_in_market=0.5, gross=0.375, net=-0.125)
+def test_exposure_is_told_as_it_was_given():
+    held = Exposure(time_in_market=0.5, gross=0.375, net=-0.125)
     figures = measure(np.array([1.0, 1.1]), exposure=held)
     assert (figures.time_in_market, figures.average_gross_exposure, figures.average_net_exposure) == (
         0.5, 0.375, -0.125,
     )  # fmt: skip
-    assert math.isnan(exposure_of(np.zeros(0), np.zeros(0)).gross)
 
 
 # --- the type ----------------------------------------------------------------------------------

@@ -200,3 +200,23 @@ def test_the_figures_beside_a_benchmark_are_those_of_its_session_returns() -> No
     assert math.isnan(result.metrics.beta)
     nothing = result.metrics_beside(np.full(120, np.nan))
     assert math.isnan(nothing.beta)
+
+
+def test_the_exposure_of_a_run_is_a_mean_over_its_bars() -> None:
+    """Two of four bars hold 20 %: decided on the first and third close, filled there, sold on the second and fourth."""
+    targets = np.array([[0.2], [0.0], [0.2], [0.0]])
+    panel = panel_of(np.full((4, 1), 100.0))
+
+    @dataclass(frozen=True)
+    class InAndOut:
+        warmup: int = 1
+
+        def signal(self, bars: BarPanel) -> FloatArray:
+            return targets[: len(bars)]
+
+        def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
+            return signal
+
+    settings = BacktestSettings(cost_bps=0.0, fill=FillConvention.SAME_CLOSE)
+    figures = run_backtest(panel, InAndOut(), Limits(), settings).metrics
+    assert (figures.time_in_market, figures.average_gross_exposure) == pytest.approx((0.5, 0.1))

@@ -109,12 +109,12 @@ def test_an_order_leaves_as_a_day_order_for_this_account_with_its_reference() ->
 def test_a_limit_order_works_and_fills_when_the_market_comes() -> None:
     with open_broker(simulator()) as (broker, _):
         broker.place(an_order("far", limit="100.00"))
-        broker.place(an_order("near", limit="190.00"))
+        broker.place(an_order("near", limit="180.00"))
         until_quiet(broker)
         assert broker.orders["far"].status is OrderStatus.WORKING
         near = broker.orders["near"]
         assert near.status is OrderStatus.FILLED
-        assert near.average_price is not None and near.average_price <= 190
+        assert near.average_price is not None and near.average_price <= 180
 
 
 def test_a_cancel_is_confirmed() -> None:

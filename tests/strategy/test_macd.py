@@ -5,7 +5,7 @@ import pytest
 
 from quant_trading.domain.errors import ConfigError
 from quant_trading.indicators.macd import MACD_SEEDS
-from quant_trading.indicators.sides import sides_of, signal_of
+from quant_trading.indicators.sides import HOLD, signal_of
 from quant_trading.strategy.base import build_strategy
 from quant_trading.strategy.macd import Macd
 from quant_trading.strategy.reversal import Reversal, ReversalDecile, ReversalRank
@@ -20,7 +20,7 @@ def test_sides_are_the_signal(strategy):
     panel = random_panel(4, 90, 12, missing=0.1)
     signal, sides = strategy.signal(panel), strategy.sides(panel)
     assert sides.dtype == np.int8
-    assert np.array_equal(sides_of(signal), sides)
+    assert np.array_equal(np.where(np.isnan(signal), HOLD, np.sign(np.nan_to_num(signal))), sides)
     assert np.array_equal(signal_of(sides), signal, equal_nan=True)
     assert {-1.0, 1.0} <= set(signal[~np.isnan(signal)].tolist()) or not isinstance(strategy, Macd)
 

@@ -4,10 +4,11 @@ from datetime import date, time, timedelta
 
 import pytest
 
+from quant_trading.refdata.restart_windows import RESET_WINDOWS
 from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.gateway import Gateway
-from quant_trading.tws_sim.resets import WINDOWS, read_resets
+from quant_trading.tws_sim.resets import read_resets
 from quant_trading.tws_sim.simulator import Simulator
 from tests.tws_sim.raw_client import RawClient, names
 from tests.tws_sim.step_tape import StepTape
@@ -45,7 +46,7 @@ def test_resets_fall_into_their_windows(name: str, day: date, begins: int, ends:
 
 def test_days_without_a_reset() -> None:
     saturday = date(2026, 11, 21)
-    assert list(read_resets({"daily": list(WINDOWS)}).events_on(saturday)) == []
+    assert list(read_resets({"daily": list(RESET_WINDOWS)}).events_on(saturday)) == []
 
 
 def test_a_reset_keeps_the_socket_and_tells_of_link_and_farms() -> None:
