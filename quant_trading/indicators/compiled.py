@@ -19,19 +19,25 @@ def is_worth_compiling(cells: int) -> bool:
 
 
 @cache
-def machine_code(loop: Callable[..., Any]) -> Any:
+def machine_code(loop: Callable[..., Any], short: bool = False) -> Any:
     """Return `loop` compiled by numba, kept on disk where the place can be written.
 
     No fast-math flag is set, so the compiled loop gives the bits of the interpreted one. What is divided by 0 is
     infinite or NaN, as in numpy: a check of every divisor would keep divisions out of vectors.
+
+    Args:
+        short: a x b + c may be one instruction that rounds once; the last bits differ then.
     """
     import numba
 
     use_wide_registers()
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+    if short:
+        options["fastmath"] = {"contract"}
     try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy")(loop)
+        return numba.njit(cache=True, **options)(loop)
     except RuntimeError:  # numba found no folder it may write its cache to
-        return numba.njit(nogil=True, error_model="numpy")(loop)
+        return numba.njit(**options)(loop)
 
 
 @cache

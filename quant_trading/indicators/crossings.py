@@ -1,31 +1,29 @@
 """The side of the last crossing of the MACD histogram, at the speed of the memory.
 
-An average waits for the one before it, so a single series runs at a dozen processor cycles a bar. The lanes
-here are `LANES` series advanced together: neighbouring columns of a panel, or, for a long single series, its
-parts. A part begins `_warmup` bars early, with averages that are not yet right; they forget how they began, and
-only where they have come to equal the averages at the end of the part before, bit for bit, the part counts.
-Where they have not, the part is done over. So the lanes give what the plain loop gives.
+`run_column` is the rule: strict averages, every operation rounded by itself. A strict average waits a dozen
+processor cycles for the one before it. Written as rest x average + weight x price it waits four, where a
+multiplication and an addition are one instruction, but its last bits differ. A side depends on the sign of the
+histogram only, so the short form decides as long as the histogram stays further from 0 than both forms together can
+be wrong (`_Spans.doubt`); a series that comes nearer is walked by the rule. So both ways give the same sides.
 """
 
-import math
+import sys
 from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from quant_trading.domain.bars import FloatArray, IntArray
+from quant_trading.domain.bars import FloatArray
 from quant_trading.indicators.compiled import is_worth_compiling, machine_code
 from quant_trading.indicators.macd import ema_seeds
 from quant_trading.indicators.sides import HOLD, SideArray
 
-__all__ = ["crossing_sides", "run_column", "run_lanes"]
+__all__ = ["crossing_sides", "run_column", "run_rows", "run_series"]
 
-LANES = 16  # a literal in `run_lanes`: numba makes vectors of loops whose length it knows
-_TILE = 64
 _STATE = 6  # count, fast, slow, signal, histogram before, side
-_UNKNOWN = 2.0
-_SHORTEST_PART = 4_096  # bars; below, setting up the lanes takes longer than they save
+_FROM_COLUMNS = 8  # what fills a vector; fewer columns are walked one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +34,27 @@ class _Spans:
     seed: str
 
     @property
+    def weights(self) -> tuple[float, float, float]:
+        return 2.0 / (self.fast + 1), 2.0 / (self.slow + 1), 2.0 / (self.signal + 1)
+
+    @property
     def numbers(self) -> tuple[float, float, float, int, int, int, int, int]:
         """Return the three weights, the numbers each average is seeded by, what the fast one skips, first_valid."""
         each, skip = ema_seeds(self.fast, self.slow, self.seed)
         need = (1, 1, 1) if each == "first" else (self.fast, self.slow, self.signal)
-        weights = (2.0 / (self.fast + 1), 2.0 / (self.slow + 1), 2.0 / (self.signal + 1))
-        return (*weights, *need, skip, self.slow + self.signal - 1)
+        return (*self.weights, *need, skip, self.slow + self.signal - 1)
 
     @property
-    def warmup(self) -> int:
-        """Return bars after which a wrong beginning has lost its last bit, with a half to spare."""
-        forget = -math.log1p(-2.0 / (max(self.slow, self.signal) + 1))
-        return self.slow + self.signal + math.ceil(1.5 * 53.0 * math.log(2.0) / forget)
+    def doubt(self) -> float:
+        """Return how near to 0 a histogram may be wrong, as a part of the largest price so far.
+
+        One step of either form of an average rounds by at most 5 u M (u = half of the last bit, M the largest price)
+        and keeps 1 - w of the error before, so it errs by less than 5 u M / w, and two forms differ by less than
+        10 u M / w; 20 covers the steps of second order. The line adds both averages and a subtraction; its own
+        average errs by the line's error and, the line being within 2 M, by 40 u M / w; the histogram adds up line and
+        average: u M (40 / w_fast + 40 / w_slow + 40 / w_signal + 12). Twice that is returned.
+        """
+        return sys.float_info.epsilon * (sum(40.0 / weight for weight in self.weights) + 12.0)
 
 
 def crossing_sides(
@@ -66,9 +73,15 @@ def crossing_sides(
     """
     n_bars, n_symbols = close.shape
     spans = _Spans(fast, slow, signal_span, seed)
-    if is_worth_compiling(close.size) if compiled is None else compiled:
-        return _compiled(np.ascontiguousarray(close, dtype=np.float64), spans)
     sides = np.empty((n_bars, n_symbols), dtype=np.int8)
+    if is_worth_compiling(close.size) if compiled is None else compiled:
+        prices = np.ascontiguousarray(close, dtype=np.float64)
+        if n_symbols >= _FROM_COLUMNS:
+            _panel(prices, spans, sides)
+        else:
+            for j in range(n_symbols):
+                sides[:, j] = _series(np.ascontiguousarray(prices[:, j]), spans)
+        return sides
     for j in range(n_symbols):
         column = [0] * n_bars
         run_column(0, n_bars, 1, *spans.numbers, close[:, j].tolist(), [0.0] * _STATE, column)
@@ -128,177 +141,136 @@ def run_column(
     state[0], state[1], state[2], state[3], state[4], state[5] = count, fast, slow, average, before, float(side)
 
 
-def run_lanes(
-    first: int, last: int, stride: int, blocks: int, keep: bool, base: Sequence[int], close: Sequence[float],
-    state: MutableSequence[float], prices: MutableSequence[float], opinions: MutableSequence[float],
-    sides: MutableSequence[int],
-) -> None:  # fmt: skip
-    """Advance blocks of 16 lanes over steps first..last-1; lane k of block b reads close[base + step x stride].
+def run_series(
+    begin: int, doubt: float, alpha_fast: float, alpha_slow: float, alpha_signal: float, close: Sequence[float],
+    bits: Sequence[int], state: Sequence[float], room: MutableSequence[float], largest: MutableSequence[int],
+    price: Sequence[float], sides: MutableSequence[int],
+) -> bool:  # fmt: skip
+    """Fill `sides` from `begin` on by the short form; return False when a histogram came too near to 0.
 
     Args:
-        keep: write `sides` at the places that are read.
-        base: int64[blocks x 16], neighbouring columns in each block where stride is above 1.
-        state: per block 16 x (fast, slow, signal, what the histogram must be above to turn up, below to turn down,
-            side, and the three weights). The bounds are 0, infinite while the histogram has not left its side.
-        prices, opinions: float64[64 x 16], room to work in.
+        bits: int64[T], `close` as the bits of its numbers: without their sign they are in the order of the numbers,
+            with NaN above all, and the largest of whole numbers is found in vectors.
+        state: as `run_column` left it, with a side.
+        room: float64 of any length above 0, the histograms of a block.
+        largest, price: one place in memory, of which `largest` is the bits: the largest price so far.
     """
-    for begin in range(first, last, 64):
-        steps = min(64, last - begin)
-        for b in range(blocks):
-            o = b * 144
-            if stride > 1:  # a block is 16 neighbouring columns
-                for u in range(steps):
-                    at = base[b * 16] + (begin + u) * stride
-                    row, to = close[at : at + 16], prices[u * 16 : u * 16 + 16]
-                    for k in range(16):
-                        to[k] = row[k]
-            else:
-                for u in range(steps):
-                    for k in range(16):
-                        prices[u * 16 + k] = close[base[b * 16 + k] + begin + u]
-            for u in range(steps):
-                for k in range(16):
-                    price = prices[u * 16 + k]
-                    fast, slow, average = state[o + k], state[o + 16 + k], state[o + 32 + k]
-                    above, below = state[o + 48 + k], state[o + 64 + k]
-                    new_fast = fast + state[o + 96 + k] * (price - fast)
-                    new_slow = slow + state[o + 112 + k] * (price - slow)
-                    line = new_fast - new_slow
-                    new_average = average + state[o + 128 + k] * (line - average)
-                    now = line - new_average
-                    # A comparison with NaN is false, so a missing bar turns nothing.
-                    up = now > above
-                    down = now < below
-                    side = 1.0 if up else (-1.0 if down else state[o + 80 + k])
-                    known = price == price
-                    state[o + k] = new_fast if known else fast
-                    state[o + 16 + k] = new_slow if known else slow
-                    state[o + 32 + k] = new_average if known else average
-                    state[o + 48 + k] = 0.0 if now <= 0.0 else above
-                    state[o + 64 + k] = 0.0 if now >= 0.0 else below
-                    state[o + 80 + k] = side
-                    opinions[u * 16 + k] = side
-            if keep:
-                if stride > 1:
-                    for u in range(steps):
-                        at = base[b * 16] + (begin + u) * stride
-                        said, out = opinions[u * 16 : u * 16 + 16], sides[at : at + 16]
-                        for k in range(16):
-                            out[k] = int(said[k])
-                else:
-                    for u in range(steps):
-                        for k in range(16):
-                            sides[base[b * 16 + k] + begin + u] = int(opinions[u * 16 + k])
+    fast, slow, average = state[1], state[2], state[3]
+    rest_fast, rest_slow, rest_signal = 1.0 - alpha_fast, 1.0 - alpha_slow, 1.0 - alpha_signal
+    block = len(room)
+    top = largest[0]
+    for first in range(begin, len(close), block):
+        count = min(block, len(close) - first)
+        of_block, out, raw = close[first : first + count], sides[first : first + count], bits[first : first + count]
+        for t in range(count):
+            size = raw[t] & 0x7FFFFFFFFFFFFFFF
+            top = size if size > top else top
+        largest[0] = top
+        for t in range(count):
+            now = of_block[t]
+            fast = rest_fast * fast + alpha_fast * now
+            slow = rest_slow * slow + alpha_slow * now
+            line = fast - slow
+            average = rest_signal * average + alpha_signal * line
+            room[t] = line - average
+        nearest = doubt * price[0]
+        near = 0
+        for t in range(count):
+            now = room[t]
+            out[t] = 1 if now > 0.0 else -1
+            near |= 0 if abs(now) > nearest else 1
+        if near != 0:
+            return False
+    return True
 
 
-def _compiled(close: FloatArray, spans: _Spans) -> SideArray:
-    n_bars, n_symbols = close.shape
-    sides = np.empty((n_bars, n_symbols), dtype=np.int8)
-    if n_symbols >= LANES:
-        _columns_together(close, spans, sides)
+def run_rows(
+    begin: int, n_symbols: int, alpha_fast: float, alpha_slow: float, alpha_signal: float, close: Sequence[float],
+    fast: MutableSequence[float], slow: MutableSequence[float], average: MutableSequence[float],
+    histogram: MutableSequence[float], nearest: MutableSequence[float], largest: MutableSequence[float],
+    sides: MutableSequence[int],
+) -> None:  # fmt: skip
+    """Fill rows of `sides` from `begin` on by the short form, all symbols of a row together.
+
+    Args:
+        fast, slow, average, histogram: float64[N], the state of each symbol.
+        nearest, largest: float64[N], the least distance of its histogram from 0, its largest price.
+    """
+    rest_fast, rest_slow, rest_signal = 1.0 - alpha_fast, 1.0 - alpha_slow, 1.0 - alpha_signal
+    for t in range(begin, len(close) // n_symbols):
+        row, out = close[t * n_symbols : (t + 1) * n_symbols], sides[t * n_symbols : (t + 1) * n_symbols]
+        for j in range(n_symbols):
+            price = row[j]
+            known = price == price
+            new_fast = rest_fast * fast[j] + alpha_fast * price
+            new_slow = rest_slow * slow[j] + alpha_slow * price
+            line = new_fast - new_slow
+            new_average = rest_signal * average[j] + alpha_signal * line
+            now = line - new_average
+            fast[j] = new_fast if known else fast[j]
+            slow[j] = new_slow if known else slow[j]
+            average[j] = new_average if known else average[j]
+            histogram[j] = now if known else histogram[j]
+            nearest[j] = abs(now) if abs(now) < nearest[j] else nearest[j]
+            largest[j] = abs(price) if abs(price) > largest[j] else largest[j]
+        for j in range(n_symbols):
+            out[j] = 1 if histogram[j] > 0.0 else -1
+
+
+def _series(close: FloatArray, spans: _Spans) -> SideArray:
+    """Return the sides of one series; float64[T], contiguous."""
+    column, flat, n_bars = machine_code(run_column), _read_only(close), len(close)
+    sides = np.empty(n_bars, dtype=np.int8)
+    state = np.zeros(_STATE)
+    begin, end = 0, min(n_bars, 2 * spans.numbers[-1] + 64)
+    while begin < n_bars and state[5] == 0.0:
+        column(begin, end, 1, *spans.numbers, flat, state, sides)
+        begin, end = end, min(n_bars, 2 * end)
+    if begin >= n_bars:
         return sides
-    for j in range(n_symbols):
-        known = ~np.isnan(close[:, j])
-        if known.all():
-            sides[:, j] = _parts_together(np.ascontiguousarray(close[:, j]), spans)
-        else:
-            at = np.cumsum(known) - 1  # of the last own bar, -1 before the first
-            own = _parts_together(close[known, j], spans)
-            sides[:, j] = np.where(at >= 0, own[np.maximum(at, 0)], np.int8(HOLD)) if len(own) else HOLD
+    price = np.zeros(1)
+    price[0] = np.abs(flat[:begin]).max()  # NaN with a bar missing: nothing is far enough from 0 then
+    is_sure = machine_code(run_series, short=True)(
+        begin, spans.doubt, *spans.weights, flat, _read_only(flat.view(np.int64)), state, np.empty(2_048),
+        price.view(np.int64), price, sides,
+    )  # fmt: skip
+    if is_sure:
+        return sides
+    known = ~np.isnan(close)
+    if not known.all():
+        at = np.cumsum(known) - 1  # of the last own bar, -1 before the first
+        own = _series(close[known], spans)
+        return np.where(at >= 0, own[np.maximum(at, 0)], np.int8(HOLD)) if len(own) else np.full(n_bars, np.int8(HOLD))
+    column(0, n_bars, 1, *spans.numbers, flat, np.zeros(_STATE), sides)
     return sides
 
 
-def _columns_together(close: FloatArray, spans: _Spans, sides: SideArray) -> None:
-    """Advance neighbouring columns as lanes, once all of them have opinions; before that one by one."""
+def _panel(close: FloatArray, spans: _Spans, sides: SideArray) -> None:
+    """Fill the sides of a panel: by the rule until most symbols have a side, then all together."""
     n_bars, n_symbols = close.shape
     column = machine_code(run_column)
     flat, out = _read_only(close), sides.reshape(-1)
     states = np.zeros((n_symbols, _STATE))
-    first_valid = spans.numbers[-1]
-    begin, end = 0, min(n_bars, 2 * first_valid + 1)
-    while begin < n_bars:
+    begin, end = 0, min(n_bars, 2 * spans.numbers[-1] + 64)
+    while begin < n_bars and np.count_nonzero(states[:, 5]) < 0.9 * n_symbols:
         for j in range(n_symbols):
             column(begin * n_symbols + j, end * n_symbols, n_symbols, *spans.numbers, flat, states[j], out)
         begin, end = end, min(n_bars, 2 * end)
-        if (states[:, 0] > first_valid).all():
-            break
     if begin >= n_bars:
         return
-    # Blocks of neighbours; the last one goes back so far that it ends with the last column, and does some over.
-    first = np.minimum(np.arange(0, n_symbols, LANES), n_symbols - LANES)
-    base = (first[:, np.newaxis] + np.arange(LANES)).reshape(-1)
-    _lanes(begin, n_bars, n_symbols, base, flat, _lane_state(states[base], spans), out, keep=True)
+    late = np.nonzero(states[:, 5] == 0.0)[0]
+    now = np.ascontiguousarray(states.T)
+    # A histogram of 0 where the rows begin would be no side on a row without a bar.
+    nearest, largest = np.abs(now[4]), np.nanmax(np.abs(close[:begin]), axis=0, initial=0.0)
+    machine_code(run_rows, short=True)(
+        begin, n_symbols, *spans.weights, flat, now[1], now[2], now[3], now[4], nearest, largest, out
+    )
+    unsure = np.nonzero(~(nearest > spans.doubt * largest))[0]
+    for j in np.union1d(late, unsure).tolist():
+        column(j, n_bars * n_symbols, n_symbols, *spans.numbers, flat, np.zeros(_STATE), out)
 
 
-def _parts_together(close: FloatArray, spans: _Spans) -> SideArray:
-    """Return the sides of one series without NaN: its parts as lanes where it is long enough for them."""
-    n_bars, warmup = len(close), spans.warmup
-    sides = np.empty(n_bars, dtype=np.int8)
-    column, flat = machine_code(run_column), _read_only(close)
-    state = np.zeros(_STATE)
-    begin = warmup + spans.numbers[-1]
-    part = (n_bars - begin) // LANES
-    if part < max(warmup, _SHORTEST_PART):
-        begin = n_bars
-    column(0, begin, 1, *spans.numbers, flat, state, sides)
-    if begin >= n_bars:
-        return sides
-    base = begin + part * np.arange(LANES, dtype=np.int64)
-    early = np.zeros((LANES, _STATE))
-    early[:, 1] = early[:, 2] = close[base - warmup]
-    lanes = _lane_state(early, spans)
-    _lanes(0, warmup, 1, base - warmup, flat, lanes, sides, keep=False)
-    started = early[:, 1:4]
-    started[:] = lanes[:48].reshape(3, LANES).T
-    early[:, 4] = (early[:, 1] - early[:, 2]) - early[:, 3]
-    early[:, 5] = _UNKNOWN
-    lanes = _lane_state(early, spans)
-    _lanes(0, part, 1, base, flat, lanes, sides, keep=True)
-    ended = lanes[:48].reshape(3, LANES).T
-    for k in range(LANES):
-        at, end = int(base[k]), int(base[k]) + part
-        if started[k].tobytes() == state[1:4].tobytes():
-            own = sides[at:end]
-            turn = int(np.argmax(own != int(_UNKNOWN))) if own[-1] != int(_UNKNOWN) else part
-            own[:turn] = int(state[5])
-            state[1:4] = ended[k]
-            state[4] = (state[1] - state[2]) - state[3]
-            state[5] = own[-1]
-        else:
-            column(at, end, 1, *spans.numbers, flat, state, sides)
-    column(int(base[-1]) + part, n_bars, 1, *spans.numbers, flat, state, sides)
-    return sides
-
-
-def _lane_state(states: FloatArray, spans: _Spans) -> FloatArray:
-    """Return float64[blocks x 144], the layout of `run_lanes`, from float64[blocks x 16, 6]."""
-    blocks = len(states) // LANES
-    # Vectors of eight numbers are read at once: they must not lie across the lines of the cache.
-    room = np.empty(blocks * 9 * LANES + 8)
-    flat = room[(-room.ctypes.data % 64) // 8 :][: blocks * 9 * LANES]
-    lanes = flat.reshape(blocks, 9, LANES)
-    of_block = states.reshape(blocks, LANES, _STATE)
-    for cell, column in enumerate((1, 2, 3)):
-        lanes[:, cell] = of_block[:, :, column]
-    before = of_block[:, :, 4]
-    lanes[:, 3] = np.where(before > 0.0, np.inf, 0.0)
-    lanes[:, 4] = np.where(before < 0.0, -np.inf, 0.0)
-    lanes[:, 5] = of_block[:, :, 5]
-    for cell, weight in enumerate(spans.numbers[:3]):
-        lanes[:, 6 + cell] = weight
-    return flat
-
-
-def _lanes(
-    first: int, last: int, stride: int, base: IntArray, close: FloatArray, state: FloatArray,
-    sides: SideArray, keep: bool,
-) -> None:  # fmt: skip
-    room = np.empty((2, _TILE * LANES))
-    blocks = len(base) // LANES
-    machine_code(run_lanes)(first, last, stride, blocks, keep, base, close, state, room[0], room[1], sides)
-
-
-def _read_only(values: npt.NDArray[np.float64]) -> FloatArray:
+def _read_only(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a flat view numba sees as one type, whether the caller's array is read-only or not."""
     flat = values.reshape(-1).view()
     flat.flags.writeable = False

@@ -1,5 +1,7 @@
 """Sides of MACD crossings: the lanes and the plain loop give what the incremental MACD gives, bar by bar."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -52,25 +54,86 @@ def test_both_ways_are_the_rule(seed, bars, columns, missing, fast, more, span, 
         assert np.array_equal(crossing_sides(close, fast, fast + more, span, how, compiled), expected)
 
 
-@pytest.mark.parametrize("shape", ["walk", "staircase", "gaps"])
-def test_parts_of_a_long_series_equal_the_plain_loop(shape):
-    close = walk(5, 120_000, 1, 0.1 if shape == "gaps" else 0.0)
-    if shape == "staircase":  # long flat stretches: the histogram dies out to exactly 0 and parts may not meet
-        close = np.repeat(close[:120], 1_000, axis=0)
+@pytest.mark.parametrize("columns", [1, 9])
+@pytest.mark.parametrize("shape", ["walk", "staircase", "gaps", "penny", "huge"])
+def test_long_series_equal_the_rule(shape, columns):
+    close = walk(5, 40_000, columns, 0.1 if shape == "gaps" else 0.0)
+    if shape == "staircase":  # long flat stretches: the histogram dies out to exactly 0, which is no side by itself
+        close = np.repeat(close[:40], 1_000, axis=0)
+    elif shape == "penny":  # in steps of a hundredth of the price, with many histograms of nearly 0
+        close = np.round(0.01 * close)
+    elif shape == "huge":  # one price beyond all others puts every histogram in doubt from then on
+        close[20_000] = 1e300
     plain = crossing_sides(close, compiled=False)
     assert np.array_equal(crossing_sides(close, compiled=True), plain)
     assert {-1, 1} <= set(np.unique(plain).tolist())
 
 
-def test_a_part_that_has_not_met_the_one_before_is_done_over(monkeypatch):
-    # With one bar to warm up in, no part begins with the right averages.
-    close = walk(6, 80_000, 1)
-    monkeypatch.setattr(crossings._Spans, "warmup", property(lambda self: 1))
-    assert np.array_equal(crossing_sides(close, compiled=True), crossing_sides(close, compiled=False))
+def test_a_histogram_within_the_doubt_is_left_to_the_rule(monkeypatch):
+    close, seen = walk(6, 5_000, 1), []
+    original = crossings.machine_code
+
+    def noting(loop, short=False):
+        code = original(loop, short)
+
+        def run(*arguments):
+            seen.append((loop.__name__, code(*arguments)))
+            return seen[-1][1]
+
+        return run
+
+    monkeypatch.setattr(crossings, "machine_code", noting)
+    crossing_sides(close, compiled=True)
+    assert seen[-1] == ("run_series", True)  # the short form was sure of every bar
+    close[3_000:3_400] = close[3_000]  # an average comes to rest where nothing moves, the histogram at 0
+    sides = crossing_sides(close, compiled=True)
+    assert ("run_series", False) in seen and seen[-1][0] == "run_column"
+    assert np.array_equal(sides, crossing_sides(close, compiled=False))
 
 
-def test_the_lanes_interpreted_equal_the_lanes_compiled(monkeypatch):
-    close = walk(7, 120, 18, 0.05)
-    compiled = crossing_sides(close, compiled=True)
-    monkeypatch.setattr(crossings, "machine_code", lambda loop: loop)
-    assert np.array_equal(crossing_sides(close, compiled=True), compiled)
+def exact_histogram(close, weights):
+    """The histogram in exact arithmetic, seeded by the first price."""
+    alphas = [Fraction(weight) for weight in weights]
+    fast = slow = Fraction(close[0])
+    average, out = Fraction(0), []
+    for price in map(Fraction, close):
+        fast += alphas[0] * (price - fast)
+        slow += alphas[1] * (price - slow)
+        average += alphas[2] * (fast - slow - average)
+        out.append(fast - slow - average)
+    return out
+
+
+def short_and_strict(close, weights):
+    """Both forms as they are compiled, in floats; the short one without single-rounding instructions."""
+    fast = slow = near = far = float(close[0])
+    average = mean = 0.0
+    for price in close:
+        fast += weights[0] * (price - fast)
+        slow += weights[1] * (price - slow)
+        average += weights[2] * (fast - slow - average)
+        near = (1.0 - weights[0]) * near + weights[0] * price
+        far = (1.0 - weights[1]) * far + weights[1] * price
+        mean = (1.0 - weights[2]) * mean + weights[2] * (near - far)
+        yield fast - slow - average, near - far - mean
+
+
+@given(
+    prices=st.lists(st.floats(1e-3, 1e6), min_size=2, max_size=25), fast=st.integers(1, 30), more=st.integers(1, 60),
+    span=st.integers(1, 30),
+)  # fmt: skip
+def test_both_forms_err_by_less_than_half_the_doubt(prices, fast, more, span):
+    spans = crossings._Spans(fast, fast + more, span, "first")
+    bound = Fraction(spans.doubt) / 2 * Fraction(max(prices))
+    exact = exact_histogram(prices, spans.weights)
+    for true, (strict, short) in zip(exact, short_and_strict(prices, spans.weights), strict=True):
+        assert abs(Fraction(strict) - true) + abs(Fraction(short) - true) < bound
+
+
+def test_the_short_form_interpreted_gives_the_same_sides(monkeypatch):
+    for columns in (1, 18):
+        close = walk(7, 300, columns, 0.05 if columns > 1 else 0.0)
+        compiled = crossing_sides(close, compiled=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(crossings, "machine_code", lambda loop, short=False: loop)
+            assert np.array_equal(crossing_sides(close, compiled=True), compiled)
