@@ -11,7 +11,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -182,6 +182,12 @@ class _Kept:
         self.bars.setdefault((told.symbol, told.bar.minutes), []).append(told)
         return True
 
+    def flush(self, now_ns: int) -> Sequence[str]:
+        return ()
+
+    def close(self) -> Sequence[str]:
+        return ()
+
 
 def bench_path(seconds: float) -> list[Figure]:
     """Socket, client library, session, aggregator of four timeframes and MACD, 100 symbols; every bar is checked."""
@@ -196,7 +202,7 @@ def bench_path(seconds: float) -> list[Figure]:
         kept = _Kept()
         with session:
             session.wait_until_live(30)
-            tracker = Tracker(session, symbols, FRAMES, lambda _line: None, shows_ticks=False, recorder=kept)
+            tracker = Tracker(session, symbols, FRAMES, lambda _line: None, shows_ticks=False, recorders=[kept])
             tracker.start(with_history=False)
             tracker.run(duration_seconds=2 * SPEED)  # everything is subscribed and warm
             before = sum(feed.ticks for feed in tracker.feeds.values())

@@ -106,12 +106,13 @@ class BarStore:
             UsageError: when the bar size is none.
         """
         size = parse_bar_size(bar_size)
-        self._make()
+        self.make()
         folder = self._folder(symbol, size, meta.what, meta.all_hours)
         with series_lock(folder):
             return append_bars(folder, Manifest(symbol, size.words, meta.what, meta.all_hours), columns, meta, replace)
 
-    def _make(self) -> None:
+    def make(self) -> None:
+        """Make the folder a store; raise ConfigError when it holds other files of bars or cannot be written."""
         if is_store(self.root):
             return
         if self.root.is_dir() and any(path.suffix in (".csv", ".parquet") for path in self.root.iterdir()):
@@ -123,7 +124,7 @@ class BarStore:
 
     def write_actions(self, actions: Sequence[CorporateAction]) -> Path:
         """Replace the splits and dividends of the store; return the path."""
-        self._make()
+        self.make()
         lines = ["symbol,ex_date,kind,value"]
         ordered = sorted(actions, key=lambda a: (a.symbol, a.ex_date, a.kind, a.value))
         lines += [f"{a.symbol},{a.ex_date},{a.kind},{a.value!r}" for a in ordered]
@@ -168,6 +169,11 @@ class BarStore:
         """Return what is stored of a series, None when there is none; raises as `read_manifest`."""
         found = read_manifest(self._folder(symbol, parse_bar_size(bar_size), what, all_hours))
         return None if found is None else found[0]
+
+    def folder_of(self, symbol: str, bar_size: str, what: str = "TRADES", *, all_hours: bool = False) -> Path:
+        """Return where a series lies, or would; raises UsageError when bar size or kind is none."""
+        check_what(what)
+        return self._folder(symbol, parse_bar_size(bar_size), what, all_hours)
 
     def files(self, symbol: str, bar_size: str, what: str = "TRADES", *, all_hours: bool = False) -> list[Path]:
         """Return the Parquet files that a read of the symbol rests on; none when it has no bars."""

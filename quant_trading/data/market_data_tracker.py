@@ -1,7 +1,7 @@
 """Live prices, bars and MACD: `python -m quant_trading.data.market_data_tracker --symbols AAPL MSFT`.
 
 Prints every price and size as it comes, and every closed 1-, 3-, 5- and 10-minute bar with its MACD(12, 26, 9) and
-the crossings of its histogram; on a terminal a live table instead. `--record` appends the bars to files. It survives
+the crossings of its histogram; on a terminal a live table instead. `--record` keeps the bars in the store. It survives
 lost connections, and never sends an order. docs/market-data.md is the guide.
 
 Exit codes: 0 ended by --duration, --bars or Ctrl-C, 2 wrong arguments or settings, 3 no connection, 4 the account is
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from quant_trading.core.streams import StreamNote
     from quant_trading.core.supervisor import Report
     from quant_trading.data.tracker_feed import Feed, TrackedBar
-    from quant_trading.data.tracker_record import BarRecorder
+    from quant_trading.data.tracker_record import Recorder
     from quant_trading.data.tracker_table import LiveTable
     from quant_trading.domain.bars import BarColumns
 
@@ -43,6 +43,8 @@ _SESSION_MINUTES = 390
 _ENOUGH_BARS = 520  # after so many MACD is that of the whole past, to the last bit (see strategy.macd)
 _RETRY_NS = 15 * _SECOND_NS
 _ANSWER_SECONDS = 600.0
+# Not beside the downloader's files, which have the same names.
+_CSV = "market_data/live"
 Say = Callable[[str], None]
 
 
@@ -71,8 +73,10 @@ def _parser() -> ArgumentParser:
     add("--timeframes", default="1m,3m,5m,10m", metavar="LIST", help="minutes of the bars (default: %(default)s)")
     add("--stream", choices=("quotes", "trades"), default="quotes", help="quotes: sampled market data, for many "
         "symbols; trades: every single trade, which TWS gives for few symbols only (default: %(default)s)")  # fmt: skip
-    add("--record", nargs="?", const="", metavar="DIR", help="append closed bars to SYM_TIMEFRAME_bars_macd.csv "
-        "there (default: market_data)")  # fmt: skip
+    add("--record", nargs="?", const="", metavar="DIR", help="keep closed bars in the store there, as its kind LIVE "
+        "(default: market_data/store)")  # fmt: skip
+    add("--record-csv", nargs="?", const="", metavar="DIR", help="append closed bars to SYM_TIMEFRAME_bars_macd.csv "
+        "there (default: market_data/live)")  # fmt: skip
     add("--duration", type=float, metavar="SECONDS", help="end after so long")
     add("--bars", type=int, metavar="N", help="end after N closed bars")
     add("--bars-only", action="store_true", help="leave out the lines of single prices and sizes")
@@ -102,19 +106,15 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
     from quant_trading.core.session_runner import SessionSettings
     from quant_trading.core.session_thread import IBKRSession
     from quant_trading.core.tws_clock import TwsClock
-    from quant_trading.data.tracker_record import BarRecorder
     from quant_trading.data.tracker_table import LiveTable
-    from quant_trading.settings.home import home
 
     endpoint = endpoint_of(options)
-    recorder = None
-    if options.record is not None:
-        recorder = BarRecorder(Path(options.record) if options.record else home(os.environ) / "market_data")
     clock, settings = TwsClock(), SessionSettings(account=endpoint.account)
     session = IBKRSession(
         endpoint.host, endpoint.port, endpoint.client_id, settings=settings, environ={}, clock=clock
     )  # fmt: skip
     with ExitStack() as stack:
+        recorders = _recorders(options, stack)
         stack.callback(session.stop)
         session.start()
         _wait_for_first(session, endpoint.timeout_seconds)
@@ -128,7 +128,7 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
             table = stack.enter_context(LiveTable(timeframes, Console()))
         tracker = Tracker(
             session, [symbol.upper() for symbol in options.symbols], timeframes, _say, stream=options.stream,
-            shows_ticks=not options.bars_only, recorder=recorder, table=table,
+            shows_ticks=not options.bars_only, recorders=recorders, table=table,
         )  # fmt: skip
         try:
             tracker.start(with_history=not options.no_history)
@@ -139,6 +139,30 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
     for line in tracker.summary():
         _say(line)
     return 0
+
+
+def _recorders(options: Namespace, stack: ExitStack) -> "list[Recorder]":
+    """Return what takes the bars; each is closed with `stack`, and says then what became of them."""
+    from quant_trading.data.store_places import DEFAULT_STORE
+    from quant_trading.data.tracker_record import CsvRecorder
+    from quant_trading.data.tracker_store import StoreRecorder
+    from quant_trading.settings.home import home
+
+    def close(recorder: "Recorder") -> None:
+        for line in recorder.close():
+            _say(f"Record - {line}")
+
+    recorders: list[Recorder] = []
+    if options.record is not None:
+        store = StoreRecorder(Path(options.record) if options.record else home(os.environ) / DEFAULT_STORE)
+        for line in store.recovered.lines(store.folder):
+            _say(f"Record - of a run before: {line}")
+        recorders.append(store)
+    if options.record_csv is not None:
+        recorders.append(CsvRecorder(Path(options.record_csv) if options.record_csv else home(os.environ) / _CSV))
+    for recorder in recorders:
+        stack.callback(close, recorder)
+    return recorders
 
 
 def _wait_for_first(session: "IBKRSession", seconds: float) -> None:
@@ -167,7 +191,7 @@ class Tracker:
         say: takes each line.
         stream: "quotes" or "trades".
         shows_ticks: write single prices and sizes.
-        recorder: takes closed bars.
+        recorders: take closed bars.
         table: is shown instead of lines.
     """
 
@@ -180,7 +204,7 @@ class Tracker:
         *,
         stream: str = "quotes",
         shows_ticks: bool = True,
-        recorder: "BarRecorder | None" = None,
+        recorders: "Sequence[Recorder]" = (),
         table: "LiveTable | None" = None,
     ) -> None:
         from quant_trading.data.tracker_lines import TickLines
@@ -190,7 +214,7 @@ class Tracker:
         self.bars = 0
         self._session, self._timeframes, self._stream = session, tuple(timeframes), stream
         self._say: Say = say if table is None else table.say
-        self._recorder, self._table = recorder, table
+        self._recorders, self._table = tuple(recorders), table
         self._lines = TickLines() if shows_ticks and table is None else None
         self._reports: deque[Report] = deque(maxlen=1000)
         self._began_ns = self._ended_ns = 0
@@ -245,6 +269,9 @@ class Tracker:
         self._fill_starts(now_ns)
         while self._reports:
             self._report(self._reports.popleft())
+        for recorder in self._recorders:
+            for line in recorder.flush(now_ns):
+                self._say(f"Record - {line}")
         if self._table is not None:
             self._table.draw(tuple(feeds), now_ns, session.state.value)
 
@@ -261,8 +288,7 @@ class Tracker:
         ]
         if revised := sum(feed.revised for feed in feeds):
             lines.append(f"Summary - {revised} minutes told from ticks were different in history after an outage")
-        if self._recorder is not None:
-            lines.append(f"Summary - {self._recorder.rows} rows appended in {self._recorder.folder}")
+        lines += [f"Summary - {one.rows} bars recorded in {one.folder}" for one in self._recorders]
         if self._session.dropped_events:
             lines.append(f"Summary - {self._session.dropped_events} events dropped: this machine is too slow for them")
         outages = self._session.outages
@@ -308,8 +334,8 @@ class Tracker:
 
         for told in bars:
             self.bars += 1
-            if self._recorder is not None:
-                self._recorder.add(told)
+            for recorder in self._recorders:
+                recorder.add(told)
             lines = list(bar_lines(told))
             if self._table is not None:
                 self._table.bar(told)

@@ -26,6 +26,7 @@ class TrackedBar(NamedTuple):
     Attributes:
         crossing: 1 when the histogram came above 0 with this bar, -1 when it fell below, else and while warming up 0.
         bars_seen: bars of this timeframe so far, with those of history; crossings count from 300 on.
+        is_delayed: made of delayed data; its times are those of the trades, `bar.known_ns` is a quarter hour later.
     """
 
     symbol: str
@@ -35,6 +36,7 @@ class TrackedBar(NamedTuple):
     histogram: float
     crossing: int
     bars_seen: int
+    is_delayed: bool = False
 
     @property
     def is_warm(self) -> bool:

@@ -1,21 +1,44 @@
-"""Closed bars appended to `<symbol>_<timeframe>_bars_macd.csv`, each row whole or not at all."""
+"""What takes closed bars, and the one that appends them to CSV files, each row whole or not at all."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from quant_trading.data.files import replace_file
 from quant_trading.data.tracker_feed import TrackedBar
 from quant_trading.data.tracker_lines import utc_time
 from quant_trading.domain.errors import ConfigError
 
-__all__ = ["HEADER", "BarRecorder"]
+__all__ = ["HEADER", "CsvRecorder", "Recorder"]
 
 HEADER = "timestamp,open,high,low,close,volume,MACD,Signal,Hist"
 _TAIL_BYTES = 4096
 
 
-class BarRecorder:
-    """Appends to one file for each symbol and timeframe; a bar that a file has already is left out.
+class Recorder(Protocol):
+    """Takes the closed bars of a tracker, in order.
+
+    Attributes:
+        rows: bars taken.
+        folder: where they go.
+    """
+
+    rows: int
+    folder: Path
+
+    def add(self, told: TrackedBar) -> bool:
+        """Take a bar; return False when it was there already."""
+
+    def flush(self, now_ns: int) -> Sequence[str]:
+        """Bring what was taken onto the medium, after each turn of the tracker; return what a person should read."""
+
+    def close(self) -> Sequence[str]:
+        """Finish; return what a person should read."""
+
+
+class CsvRecorder:
+    """Appends to `<symbol>_<timeframe>_bars_macd.csv`; a bar that a file has already is left out.
 
     Args:
         folder: made when it is not there.
@@ -46,11 +69,19 @@ class BarRecorder:
                 file.write(_row(stamp, told).encode())
         except OSError as error:
             raise ConfigError(
-                f"{path} cannot be written ({error.strerror}); free the place or name another with --record"
+                f"{path} cannot be written ({error.strerror}); free the place or name another with --record-csv"
             ) from error
         self._last[path] = stamp
         self.rows += 1
         return True
+
+    def flush(self, now_ns: int) -> Sequence[str]:
+        """Do nothing: each row is written when it comes."""
+        return ()
+
+    def close(self) -> Sequence[str]:
+        """Do nothing: no file is held open."""
+        return ()
 
 
 def _row(stamp: str, told: TrackedBar) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from quant_trading.data.bar_store import BarStore
 from quant_trading.data.store import load_panel
 from quant_trading.data.store_exchange import column_of
 from quant_trading.data.store_manifest import stamp
+from quant_trading.data.tracker_store import fold_journals
 from quant_trading.data.truth import Truth, compare
 from quant_trading.domain.bar_sizes import BarSize, parse_bar_size
 from quant_trading.domain.bars import BarColumns
@@ -40,7 +42,9 @@ def truth(options: argparse.Namespace) -> int:
     for symbol in symbols:
         try:
             if symbol not in recorded:
-                raise DataGap(f"{symbol}: no recorded bars of {size.words}; record some with the market data tracker")
+                raise DataGap(
+                    f"{symbol}: no recorded bars of {size.words}; record some with market_data_tracker --record"
+                )
             if symbol not in served:
                 raise DataGap(why.get(symbol, f"{symbol}: no served bars of {size.words}"))
             truths.append(compare(symbol, day, recorded[symbol], served[symbol]))
@@ -60,6 +64,9 @@ def truth(options: argparse.Namespace) -> int:
 
 def _recorded(options: argparse.Namespace, symbols: Sequence[str], size: BarSize) -> dict[str, BarColumns]:
     found: dict[str, BarColumns] = {}
+    if options.recorded is None:
+        for problem in fold_journals(options.store).problems:  # what a tracker has told but not stored yet
+            print(f"recording: {problem}", file=sys.stderr)
     for symbol in symbols:
         if options.recorded is not None:
             try:

@@ -21,7 +21,7 @@ from quant_trading.core.streams import NoteKind, StreamBar, StreamNote, Tick
 from quant_trading.data.market_data_tracker import Tracker, main
 from quant_trading.data.tracker_feed import WARMUP_BARS, Feed, TrackedBar
 from quant_trading.data.tracker_lines import TickLines, bar_lines, price_text, size_text
-from quant_trading.data.tracker_record import HEADER, BarRecorder
+from quant_trading.data.tracker_record import HEADER, CsvRecorder
 from quant_trading.data.tracker_table import LiveTable
 from quant_trading.domain.bars import BarColumns
 from quant_trading.domain.errors import ConfigError
@@ -266,6 +266,12 @@ class Kept:
         self.bars.append(told)
         return True
 
+    def flush(self, now_ns: int) -> Sequence[str]:
+        return ()
+
+    def close(self) -> Sequence[str]:
+        return ()
+
     def of(self, symbol: str, minutes: int) -> list[TrackedBar]:
         return [told for told in self.bars if told.symbol == symbol and told.bar.minutes == minutes]
 
@@ -279,7 +285,7 @@ def assert_whole(kept: Kept, symbol: str, minutes: int) -> None:
 
 def test_bars_are_whole_from_the_first_minute_on_and_nothing_is_ordered() -> None:
     kept = Kept()
-    with scene(recorder=kept) as played:
+    with scene(recorders=[kept]) as played:
         played.run(12 * 60)
         market = played.market
         ticks = sum(made.ticks for made in played.tracker.feeds.values())
@@ -303,7 +309,7 @@ def test_bars_are_whole_from_the_first_minute_on_and_nothing_is_ordered() -> Non
 
 def test_what_happens_in_an_outage_is_told_from_history() -> None:
     kept = Kept()
-    with scene(recorder=kept, shows_ticks=False) as played:
+    with scene(recorders=[kept], shows_ticks=False) as played:
         played.run(130)
         played.market.is_frozen = True
         played.run(200)
@@ -325,7 +331,7 @@ def test_what_happens_in_an_outage_is_told_from_history() -> None:
 
 def test_every_single_trade_gives_the_minutes_of_history() -> None:
     kept = Kept()
-    with scene(symbols=["AAPL"], stream="trades", recorder=kept, shows_ticks=False) as played:
+    with scene(symbols=["AAPL"], stream="trades", recorders=[kept], shows_ticks=False) as played:
         played.run(250)
         history = played.session.call(lambda connection: _history(connection, "AAPL"))
     assert_whole(kept, "AAPL", 1)
@@ -375,9 +381,9 @@ def tracked(minute: int, close: float = 10.25) -> TrackedBar:
 def test_bars_are_appended_once_and_read_as_any_other_file(tmp_path: Path) -> None:
     from quant_trading.data.store import load_panel
 
-    first = BarRecorder(tmp_path / "made")
+    first = CsvRecorder(tmp_path / "made")
     assert [first.add(tracked(0)), first.add(tracked(5)), first.add(tracked(5))] == [True, True, False]
-    again = BarRecorder(tmp_path / "made")  # the program was started anew
+    again = CsvRecorder(tmp_path / "made")  # the program was started anew
     assert [again.add(tracked(5)), again.add(tracked(10, close=10.75))] == [False, True]
     path = tmp_path / "made" / "AAPL_5m_bars_macd.csv"
     assert path.read_text().splitlines() == [
@@ -391,12 +397,12 @@ def test_bars_are_appended_once_and_read_as_any_other_file(tmp_path: Path) -> No
 
 
 def test_a_row_torn_by_a_kill_is_cut_off(tmp_path: Path) -> None:
-    recorder = BarRecorder(tmp_path)
+    recorder = CsvRecorder(tmp_path)
     recorder.add(tracked(0))
     path = recorder.path_of("AAPL", 5)
     whole = path.read_bytes()
     path.write_bytes(whole + b"2026-11-19T14:35:00Z,10.0,1")
-    assert BarRecorder(tmp_path).add(tracked(5))
+    assert CsvRecorder(tmp_path).add(tracked(5))
     assert path.read_bytes().startswith(whole + b"2026-11-19T14:35:00Z,10.0,11.0,9.5,")
     assert len(path.read_bytes().splitlines()) == 3
 
@@ -405,7 +411,7 @@ def test_a_file_with_other_columns_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "AAPL_5m_bars_macd.csv"
     path.write_text("timestamp,close\n2026-11-19T14:30:00Z,1\n")
     with pytest.raises(ConfigError, match="line 1: has the columns 'timestamp,close'"):
-        BarRecorder(tmp_path).add(tracked(0))
+        CsvRecorder(tmp_path).add(tracked(0))
     assert path.read_text() == "timestamp,close\n2026-11-19T14:30:00Z,1\n"
 
 

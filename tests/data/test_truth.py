@@ -113,7 +113,7 @@ def test_the_report_of_a_recorded_folder_against_files(tmp_path: Path, capsys: p
     code, out, _ = command(capsys, "AAPL,MSFT", DAY, *sides, "--json")
     found = json.loads(out)
     assert (code, found["truths"][0]["equal"]) == (1, 77)
-    assert found["problems"] == ["MSFT: no recorded bars of 5 mins; record some with the market data tracker"]
+    assert found["problems"] == ["MSFT: no recorded bars of 5 mins; record some with market_data_tracker --record"]
     code, _, err = command(capsys, "AAPL", "soon", *sides)
     assert (code, err) == (2, "error: the day soon is not a date; write 2026-01-30\n")
 
