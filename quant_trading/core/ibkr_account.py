@@ -488,9 +488,8 @@ class IBKRAccount:
         """Wait until one more message of this kind may leave, and count it."""
         loop = asyncio.get_running_loop()
         while True:
-            delay = self._pacer.delay_before(kind, key, loop.time())
+            delay = self._pacer.claim(kind, key, loop.time())
             if delay <= 0.0:
-                self._pacer.note_sent(kind, key, loop.time())
                 return
             if math.isinf(delay):
                 self._history_room.clear()

@@ -9,10 +9,10 @@ through in the second after a pause.
 
 import math
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
-__all__ = ["HistoryKey", "Pacer", "PacingRules"]
+__all__ = ["HistoryKey", "Pacer", "PacingRules", "PastRequest", "next_legal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,51 @@ class HistoryKey:
     request: Hashable = None
 
 
+@dataclass(frozen=True, slots=True)
+class PastRequest:
+    """A historical request for small bars that was sent.
+
+    Attributes:
+        at: seconds, on the clock that `next_legal` is told `now` by.
+        contract: what the rule of one contract looks at: id, exchange and tick type in one text.
+        request: all that makes two requests identical, in one text.
+        weight: 1, or 2 for BID_ASK.
+    """
+
+    at: float
+    contract: str
+    request: str
+    weight: int = 1
+
+
+def next_legal(past: Iterable[PastRequest], wish: PastRequest, rules: PacingRules) -> float:
+    """Return the first moment, `wish.at` or later, at which `wish` breaks no rule of small bars after `past`.
+
+    A request leaves a window when it is a full window old. One that weighs more than a rule allows at all may go when
+    that rule's window is empty: to wait would be to wait for ever.
+    """
+    sent = sorted(past, key=lambda one: one.at)
+    same = [one for one in sent if one.contract == wish.contract]
+    again = [one for one in same if one.request == wish.request]
+    return max(
+        _first_room(sent, wish.at, rules.small_bar_seconds, rules.small_bar_count, wish.weight),
+        _first_room(same, wish.at, rules.same_contract_seconds, rules.same_contract_count, wish.weight),
+        _first_room(again, wish.at, rules.identical_seconds, 0, 0),
+    )
+
+
+def _first_room(requests: list[PastRequest], now: float, seconds: float, limit: int, weight: int) -> float:
+    inside = [one for one in requests if one.at + seconds > now]
+    total = sum(one.weight for one in inside) + weight
+    moment = now
+    for one in inside:
+        if total <= limit:
+            break
+        total -= one.weight
+        moment = max(moment, one.at + seconds)
+    return moment
+
+
 class _Window:
     """Moments of the last `seconds`, weighted; says when one more may follow."""
 
@@ -94,8 +139,8 @@ class _Window:
 class Pacer:
     """Says how long to wait before a message; the caller waits, sends and notes it.
 
-    Usage: `delay_before` until it returns 0, send, `note_sent`; for a historical request `note_done`
-    when it has ended, well or badly.
+    Usage: `claim` until it returns 0, then send; for a historical request `note_done` when it has ended, well or
+    badly. `claim` is `delay_before` and, when that is 0, `note_sent`.
     """
 
     def __init__(self, rules: PacingRules | None = None) -> None:
@@ -137,6 +182,16 @@ class Pacer:
         last = self._identical.get(key)
         if last is not None:
             delay = max(delay, last + self.rules.identical_seconds - now)
+        return delay
+
+    def claim(self, kind: str, key: HistoryKey | None, now: float) -> float:
+        """Return the seconds to wait before sending; 0 = send now, the message is counted as sent.
+
+        Args as in `delay_before`.
+        """
+        delay = self.delay_before(kind, key, now)
+        if delay <= 0.0:
+            self.note_sent(kind, key, now)
         return delay
 
     def note_sent(self, kind: str, key: HistoryKey | None, now: float) -> None:

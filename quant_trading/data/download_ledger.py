@@ -1,0 +1,165 @@
+"""What was asked of TWS for one series, and what came: one line of JSON for each page, beside the bars themselves.
+
+    {"asked_at": "2026-11-20T15:00:00Z", "from": "2026-11-09T14:30:00Z", "until": "2026-11-13T21:00:00Z",
+     "outcome": "received", "bars": 312, "lacking": {"2026-11-11T14:30:00Z": 0}}
+
+A line is written after its bars are in the store, whole or not at all: who is killed before it asks the page again,
+which changes nothing. `lacking` names cells (see `core.history_pages`) of which TWS had fewer bars than the calendar
+expects, 0 for none: known holes, which are not asked for at every run.
+"""
+
+import json
+import os
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from quant_trading.data.store_manifest import stamp
+from quant_trading.domain.errors import ConfigError, DataGap
+
+__all__ = ["CERTAIN", "LEDGER_FILE", "DownloadLedger", "LedgerLine"]
+
+LEDGER_FILE = "download.jsonl"
+CERTAIN = 2  # a hole that was asked for so often is one
+_OUTCOMES = ("received", "empty", "failed")
+_SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """One page.
+
+    Attributes:
+        asked_at: aware moment, TWS's time.
+        from_ns, until_ns: what is covered, UTC ns of whole seconds.
+        outcome: "received", "empty" when TWS has no bar there, or "failed".
+        bars: how many came.
+        lacking: bars that came, by the start (UTC ns) of each cell that has fewer than the calendar expects.
+        text: why it failed, or how it is known to be empty.
+    """
+
+    asked_at: datetime
+    from_ns: int
+    until_ns: int
+    outcome: str
+    bars: int = 0
+    lacking: Mapping[int, int] = field(default_factory=dict)
+    text: str = ""
+
+    def encode(self) -> bytes:
+        """Return it as one line of JSON."""
+        found: dict[str, Any] = {
+            "asked_at": f"{self.asked_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "from": stamp(self.from_ns),
+            "until": stamp(self.until_ns), "outcome": self.outcome, "bars": self.bars,
+        }  # fmt: skip
+        if self.lacking:
+            found["lacking"] = {stamp(ns): count for ns, count in sorted(self.lacking.items())}
+        if self.text:
+            found["text"] = self.text
+        return json.dumps(found).encode() + b"\n"
+
+
+class DownloadLedger:
+    """The pages of one series, oldest line first.
+
+    Args:
+        path: of the file; it need not be there.
+
+    Raises:
+        DataGap: when a line cannot be understood; a last one that was torn by a kill is left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[LedgerLine] = []
+        self._covered: list[tuple[int, int]] = []  # apart from each other, rising
+        self._lacking: dict[int, tuple[int, int]] = {}  # by cell: bars, and how often it was asked
+        content = path.read_bytes() if path.is_file() else b""
+        self._whole_bytes = content.rfind(b"\n") + 1
+        for number, text in enumerate(content[: self._whole_bytes].splitlines(), 1):
+            try:
+                self._learn(_line(json.loads(text)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataGap(
+                    f"{path} line {number}: is no page of a download ({error}); delete the line, its bars are then "
+                    "asked for again"
+                ) from error
+
+    def note(self, line: LedgerLine) -> None:
+        """Add a line; it is on the medium when this returns.
+
+        Raises:
+            ConfigError: when the file cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                if file.tell() != self._whole_bytes:
+                    file.truncate(self._whole_bytes)  # the writer before was killed in the middle of a line
+                content = line.encode()
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path} cannot be written ({error.strerror}); choose another place or free this one"
+            ) from error
+        self._whole_bytes += len(content)
+        self._learn(line)
+
+    def covers(self, from_ns: int, until_ns: int) -> bool:
+        """Return whether all of [from_ns, until_ns) was answered, with bars or as empty."""
+        at = bisect_right(self._covered, (from_ns, 2**63)) - 1
+        return at >= 0 and self._covered[at][0] <= from_ns and until_ns <= self._covered[at][1]
+
+    def known(self, cell_ns: int) -> int | None:
+        """Return how many bars TWS had of a cell that has fewer than the calendar expects, None for all others."""
+        found = self._lacking.get(cell_ns)
+        return None if found is None else found[0]
+
+    def times_asked(self, cell_ns: int) -> int:
+        """Return how often such a cell was asked for."""
+        return self._lacking.get(cell_ns, (0, 0))[1]
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """Return the first and the last moment that was answered, None without any."""
+        return None if not self._covered else (self._covered[0][0], self._covered[-1][1])
+
+    def _learn(self, line: LedgerLine) -> None:
+        self.lines.append(line)
+        if line.outcome == "failed":
+            return
+        for cell_ns in [ns for ns in self._lacking if line.from_ns <= ns < line.until_ns and ns not in line.lacking]:
+            del self._lacking[cell_ns]  # it has come meanwhile
+        # Of what lies before TWS's first bar there is no doubt that would call for a second look.
+        times = CERTAIN if line.outcome == "empty" and line.text else 1
+        for cell_ns, count in line.lacking.items():
+            self._lacking[cell_ns] = count, self.times_asked(cell_ns) + times
+        self._cover(line.from_ns, line.until_ns)
+
+    def _cover(self, from_ns: int, until_ns: int) -> None:
+        apart = []
+        for begin, end in self._covered:
+            if end < from_ns or begin > until_ns:
+                apart.append((begin, end))
+            else:
+                from_ns, until_ns = min(from_ns, begin), max(until_ns, end)
+        self._covered = sorted([*apart, (from_ns, until_ns)])
+
+
+def _line(found: Mapping[str, Any]) -> LedgerLine:
+    if found["outcome"] not in _OUTCOMES:
+        raise ValueError(f"outcome {found['outcome']!r} is none of {', '.join(_OUTCOMES)}")
+    lacking = {_ns(text): int(count) for text, count in found.get("lacking", {}).items()}
+    return LedgerLine(
+        datetime.fromisoformat(found["asked_at"]), _ns(found["from"]), _ns(found["until"]), found["outcome"],
+        int(found["bars"]), lacking, str(found.get("text", "")),
+    )  # fmt: skip
+
+
+def _ns(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp()) * _SECOND_NS

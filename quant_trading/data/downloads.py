@@ -1,0 +1,234 @@
+"""One series on its way into the store: what is still to be asked, what came, and the CSV file at the end.
+
+The ledger lies in the folder of the series: who removes the folder begins anew. A page is in the store before it is in
+the ledger, and both are whole or not there, so a download may be killed anywhere and simply be started again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from quant_trading.core.history_pages import Cell, Page, Stretch, adjusted_page, cells_between, pages_of
+from quant_trading.data.bar_store import BarMeta, BarStore, Series
+from quant_trading.data.download_ledger import CERTAIN, LEDGER_FILE, DownloadLedger, LedgerLine
+from quant_trading.data.macd_csv import macd_csv_path, write_macd_csv
+from quant_trading.data.store_writer import Appended
+from quant_trading.domain.bar_sizes import BarSize
+from quant_trading.domain.bars import BarColumns, IntArray
+from quant_trading.domain.errors import DataGap
+from quant_trading.refdata.sessions import SessionRangeError, exchange_date
+
+__all__ = ["SeriesDownload", "Written"]
+
+_SECOND_NS = 1_000_000_000
+_HOUR, _DAY = 3_600, 86_400
+_LOOK_BACK = timedelta(days=14)  # within which there is a session in any case
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A CSV file.
+
+    Attributes:
+        bars: how many it holds.
+        kept: where an older file went that held other bars, None when there was none.
+    """
+
+    path: Path
+    bars: int
+    kept: Path | None
+
+
+class SeriesDownload:
+    """The bars of one symbol, size and kind.
+
+    Args:
+        store: takes the bars.
+        folder: takes the CSV file.
+        symbol, size, what, all_hours: which bars.
+
+    Raises:
+        DataGap: when the ledger or the stored bars are unsound.
+        ConfigError: when the symbol makes no file name.
+    """
+
+    def __init__(
+        self, store: BarStore, folder: Path, symbol: str, size: BarSize, what: str, *, all_hours: bool
+    ) -> None:
+        self.symbol = symbol
+        self.added = self.same = self.changed = 0
+        self._store, self._folder = store, folder
+        self._size, self._what, self._all_hours = size, what, all_hours
+        self._place = store.folder_of(symbol, size.words, what, all_hours=all_hours)
+        self.ledger = DownloadLedger(self._place / LEDGER_FILE)
+
+    # Planning.
+
+    def span(self) -> tuple[int, int] | None:
+        """Return from when to when there are bars or answers, UTC ns; None without any."""
+        ends = [] if self.ledger.span is None else [self.ledger.span]
+        starts = self._stored()
+        if len(starts):
+            ends.append((int(starts[0]), int(starts[-1]) + min(self._size.seconds, _DAY) * _SECOND_NS))
+        return (min(a for a, _ in ends), max(b for _, b in ends)) if ends else None
+
+    def stored_stretch(self) -> Stretch:
+        """Return the stretch from the first to the last thing that is known.
+
+        Raises:
+            DataGap: when nothing is.
+        """
+        span = self.span()
+        if span is None:
+            raise DataGap(
+                f"{self.symbol}: nothing has been fetched or stored of {self._size.words} bars ({self._what}) yet; "
+                "leave out --repair, and name a --duration"
+            )
+        first, last = exchange_date(span[0]), exchange_date(span[1] - 1)
+        return Stretch(cells_between(self._size, first, last, all_hours=self._all_hours), span[1])
+
+    def plan(self, stretch: Stretch, now_ns: int, *, repair: bool = False, refresh: bool = False) -> list[Page]:
+        """Return the pages that are still to be asked, newest first.
+
+        A page that meets bars which are there already takes one cell of them along, so that TWS's bars are compared
+        where they overlap: a split or a correction shows.
+
+        Args:
+            stretch: what is wanted.
+            now_ns: TWS's time.
+            repair: ask also for cells that TWS had too few bars of, once more each.
+            refresh: ask for everything.
+        """
+        if not stretch.cells:
+            return []
+        cells = [*self._before(stretch.cells[0]), *stretch.cells]
+        first = len(cells) - len(stretch.cells)
+        if self._what == "ADJUSTED_LAST":  # each dividend moves every bar before it
+            return [adjusted_page(self._size, stretch.cells, stretch.until_ns, now_ns)]
+        every = range(first, len(cells))
+        if refresh or self._size.seconds > _DAY:
+            return pages_of(self._size, cells, every, stretch.until_ns)
+        counts = self._counts(cells)
+        wanted = {
+            index
+            for index in every
+            if not self._is_there(cells[index], counts[index], stretch.until_ns)
+            or (repair and 0 < self.ledger.times_asked(cells[index].start_ns) < CERTAIN)
+        }
+        for index in sorted(wanted):
+            beside = [near for near in (index - 1, index + 1) if 0 <= near < len(cells) and near not in wanted]
+            known = [near for near in beside if counts[near] and self._is_there(cells[near], counts[near], 2**63)]
+            wanted.update(known[:1])
+        return pages_of(self._size, cells, wanted, stretch.until_ns)
+
+    def nothing_before(self, stretch: Stretch, first_bar_ns: int, asked_at: datetime) -> None:
+        """Note that TWS has no bars before `first_bar_ns`; the session before it is asked all the same."""
+        cells = [cell for cell in stretch.cells if cell.end_ns <= first_bar_ns - _DAY * _SECOND_NS]
+        if not cells or self.ledger.covers(cells[0].start_ns, cells[-1].end_ns):
+            return
+        text = f"the first bar TWS has is of {exchange_date(first_bar_ns)}"
+        lacking = dict.fromkeys((cell.start_ns for cell in cells), 0)
+        self.ledger.note(LedgerLine(asked_at, cells[0].start_ns, cells[-1].end_ns, "empty", 0, lacking, text))
+
+    def _before(self, cell: Cell) -> tuple[Cell, ...]:
+        try:
+            found = cells_between(self._size, cell.day - _LOOK_BACK, cell.day, all_hours=self._all_hours)
+        except SessionRangeError:  # at the beginning of the table
+            return ()
+        return tuple(one for one in found if one.start_ns < cell.start_ns)[-1:]
+
+    def _is_there(self, cell: Cell, count: int, until_ns: int) -> bool:
+        if not self.ledger.covers(cell.start_ns, min(cell.end_ns, until_ns)):
+            return False
+        if cell.end_ns > until_ns:
+            return True
+        known = self.ledger.known(cell.start_ns)
+        return count >= (self._expected(cell) if known is None else known)
+
+    def _expected(self, cell: Cell) -> int:
+        """Return how many bars the calendar expects; where a source may begin to count elsewhere, one."""
+        if self._all_hours or self._size.seconds >= _HOUR:
+            return 1
+        return -((cell.start_ns - cell.end_ns) // (self._size.seconds * _SECOND_NS))
+
+    def _stored(self) -> IntArray:
+        found = self._store.manifest(self.symbol, self._size.words, self._what, all_hours=self._all_hours)
+        if found is None:
+            return np.empty(0, dtype=np.int64)
+        return self._store.read(Series(found, self._place)).start_ns
+
+    def _counts(self, cells: Sequence[Cell]) -> list[int]:
+        return _counted(self._stored(), cells)
+
+    # Taking.
+
+    def take(self, page: Page, bars: BarColumns, asked_at: datetime, *, replace: bool = False) -> Appended:
+        """Bring the bars of a page into the store and note it; return what was new, the same and changed.
+
+        Args:
+            page: what was asked.
+            bars: those that came; none when TWS has none.
+            asked_at: TWS's time when the download was planned.
+            replace: changed bars take their new values.
+
+        Raises:
+            DataGap: when the bars cannot be joined with those that are stored, after a split for example.
+            ConfigError: when the place cannot be written.
+        """
+        done = Appended(0, 0)
+        if len(bars.start_ns):
+            meta = BarMeta("ibkr", asked_at, self._what, self._all_hours)
+            replace = replace or self._what == "ADJUSTED_LAST"
+            done = self._store.append(self.symbol, self._size.words, bars, meta, replace=replace)
+        self.added, self.same = self.added + done.added, self.same + done.same
+        self.changed += len(done.changed)
+        outcome = "received" if len(bars.start_ns) else "empty"
+        lacking = self._lacking(page, bars)
+        until_ns = page.end_ns - page.end_ns % _SECOND_NS
+        self.ledger.note(LedgerLine(asked_at, page.start_ns, until_ns, outcome, len(bars.start_ns), lacking))
+        return done
+
+    def fail(self, page: Page, fault: str, asked_at: datetime) -> None:
+        """Note that a page was not answered; it stays to be asked."""
+        self.ledger.note(LedgerLine(asked_at, page.start_ns, page.end_ns, "failed", text=fault))
+
+    def _lacking(self, page: Page, bars: BarColumns) -> dict[int, int]:
+        if self._size.seconds > _DAY:
+            return {}
+        cells = [cell for cell in page.cells if cell.end_ns <= page.end_ns]
+        counts = _counted(bars.start_ns, cells)
+        return {cell.start_ns: count for cell, count in zip(cells, counts, strict=True) if count < self._expected(cell)}
+
+    # Ending.
+
+    def write_csv(self) -> Written | None:
+        """Write the CSV file of all stored bars, adjusted for splits; return None when there are no bars.
+
+        Raises:
+            DataGap: when stored bars are unsound.
+            ConfigError: when the place cannot be written.
+        """
+        if self._store.manifest(self.symbol, self._size.words, self._what, all_hours=self._all_hours) is None:
+            return None
+        bars = self._store.columns(self.symbol, self._size.words, self._what, all_hours=self._all_hours)
+        if bars is None:
+            raise DataGap(f"{self._place}: the bars went away while they were read; run the same command again")
+        path = macd_csv_path(self._folder, self.symbol, self._size, self._what)
+        kept = write_macd_csv(path, bars, self._size)
+        return Written(path, len(bars.start_ns), kept)
+
+    def holes(self, stretch: Stretch) -> tuple[int, int]:
+        """Return how many cells of the stretch have fewer bars than the calendar expects, and how many have none."""
+        known = [self.ledger.known(cell.start_ns) for cell in stretch.cells]
+        return sum(count is not None for count in known), sum(count == 0 for count in known)
+
+
+def _counted(starts: IntArray, cells: Sequence[Cell]) -> list[int]:
+    """Return how many of the rising `starts` lie in each cell."""
+    begins = np.array([cell.start_ns for cell in cells], dtype=np.int64)
+    ends = np.array([cell.end_ns for cell in cells], dtype=np.int64)
+    found: list[int] = (np.searchsorted(starts, ends) - np.searchsorted(starts, begins)).tolist()
+    return found

@@ -1,0 +1,173 @@
+"""One download: plan each symbol, fetch the pages, write a symbol's file as soon as its last page has come."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from quant_trading.core.history_fetch import HistorySource, PageAnswer, PageWish
+from quant_trading.core.history_pages import Page, Stretch, stretch_of
+from quant_trading.core.pacing_file import SharedPacer
+from quant_trading.data.bar_store import BarStore
+from quant_trading.data.downloads import SeriesDownload
+from quant_trading.domain.errors import DataGap
+from quant_trading.ports import Clock
+from quant_trading.tools.fetch_progress import Progress, Tally
+from quant_trading.tools.fetch_request import Request
+
+__all__ = ["FetchRun"]
+
+_SECOND_NS = 1_000_000_000
+_SETTLE_NS = 5 * _SECOND_NS  # TWS completes a bar a moment after its end
+# From so many pages on it pays to ask first from when on TWS has bars.
+_MANY_PAGES = 12
+
+
+class FetchRun:
+    """A download of some symbols.
+
+    Args:
+        request: what is wanted.
+        source: connected.
+        pacer: that of the source.
+        progress: is told how it goes on.
+        clock: of the machine.
+    """
+
+    def __init__(
+        self, request: Request, source: HistorySource, pacer: SharedPacer, progress: Progress, clock: Clock
+    ) -> None:
+        self._request, self._source, self._pacer = request, source, pacer
+        self._progress, self._clock = progress, clock
+        self.failed: dict[str, str] = {}
+        self._written = 0
+        self._downloads: dict[str, SeriesDownload] = {}
+        self._stretches: dict[str, Stretch] = {}
+        self._pages: dict[str, list[Page]] = {}
+        self._left: Counter[str] = Counter()
+        self._tally = Tally(0, clock.monotonic, self._least_seconds)
+        self._asked_at = datetime.fromtimestamp(0, UTC)
+
+    def fetch(self) -> None:
+        """Download; what failed is in `failed` afterwards.
+
+        Raises:
+            ConnectionLost, ConfigError, UsageError: what stops all symbols.
+        """
+        self._asked_at = self._source.now()
+        self._source.instruments(self._request.symbols, skip_missing=True)  # all at once; below they are known
+        for symbol in self._request.symbols:
+            self._attempt(symbol, self._plan)
+        self._left = Counter({symbol: len(pages) for symbol, pages in self._pages.items()})
+        wishes = [PageWish(symbol, page) for symbol, pages in self._pages.items() for page in pages]
+        self._tally = Tally(len(wishes), self._clock.monotonic, self._least_seconds)
+        self._announce(len(wishes))
+        for symbol, pages in self._pages.items():
+            if not pages:
+                self._attempt(symbol, self._finish)
+        request = self._request
+        self._source.fetch(
+            wishes, request.size, request.what, self._take, all_hours=request.all_hours, say=self._progress.say
+        )
+        if self._source.violations:
+            self._progress.say(f"TWS called the pace a violation {self._source.violations} times")
+
+    def exit_code(self) -> int:
+        """Return 0 when every symbol is complete, 6 when none has bars, else 1."""
+        if not self.failed:
+            return 0
+        return 1 if self._written else DataGap.exit_code
+
+    # Planning.
+
+    def _plan(self, symbol: str) -> None:
+        request = self._request
+        found = self._source.instruments([symbol])[symbol]
+        download = SeriesDownload(
+            BarStore(request.store), request.folder, found.symbol, request.size, request.what,
+            all_hours=request.all_hours,
+        )  # fmt: skip
+        now_ns = int(self._asked_at.timestamp()) * _SECOND_NS
+        until_ns = now_ns - _SETTLE_NS if request.end_ns is None else min(request.end_ns, now_ns - _SETTLE_NS)
+        if request.duration is None:
+            stretch = download.stored_stretch()
+        else:
+            stretch = stretch_of(request.size, request.duration, until_ns, now_ns, all_hours=request.all_hours)
+        if stretch.too_old:
+            self._progress.say(
+                f"{symbol}: IBKR keeps bars of {request.size.words} for six months; what is older is not asked for"
+            )
+        pages = self._pages_of(download, stretch, now_ns)
+        if len(pages) > _MANY_PAGES:
+            first_ns = self._source.first_bar_ns(symbol, request.what, all_hours=request.all_hours)
+            if first_ns is not None:
+                download.nothing_before(stretch, first_ns, self._asked_at)
+                pages = self._pages_of(download, stretch, now_ns)
+        self._downloads[symbol], self._stretches[symbol], self._pages[symbol] = download, stretch, pages
+
+    def _pages_of(self, download: SeriesDownload, stretch: Stretch, now_ns: int) -> list[Page]:
+        return download.plan(stretch, now_ns, repair=self._request.repair, refresh=self._request.refresh)
+
+    def _announce(self, pages: int) -> None:
+        size, symbols = self._request.size, len(self._pages)
+        if not symbols:
+            return
+        seconds = self._least_seconds(pages)
+        pace = f", {seconds / 60:.0f} minutes at least under IBKR's pacing rules" if seconds else ""
+        word = "symbol" if symbols == 1 else "symbols"
+        self._progress.say(f"{symbols} {word}, {size.words} bars: {pages:,} requests{pace}")
+
+    def _least_seconds(self, pages: int) -> float:
+        if not pages or self._request.size.seconds > self._pacer.rules.small_bar_limit_seconds:
+            return 0.0
+        return self._pacer.file.waiting_seconds(pages * (2 if self._request.what == "BID_ASK" else 1))
+
+    # Taking.
+
+    def _take(self, answer: PageAnswer) -> None:
+        symbol, bars = answer.wish.symbol, answer.bars
+        if symbol not in self.failed or bars is not None:
+            self._attempt(symbol, lambda _: self._keep(answer))
+        self._tally.count(0 if bars is None else len(bars.start_ns))
+        self._progress.show(symbol, self._tally)
+        self._left[symbol] -= 1
+        if not self._left[symbol]:
+            self._attempt(symbol, self._finish)
+
+    def _keep(self, answer: PageAnswer) -> None:
+        download, page = self._downloads[answer.wish.symbol], answer.wish.page
+        if answer.bars is None:
+            download.fail(page, answer.fault, self._asked_at)
+            raise DataGap(answer.fault)
+        try:
+            download.take(page, answer.bars, self._asked_at, replace=self._request.refresh)
+        except DataGap as error:
+            download.fail(page, str(error), self._asked_at)
+            raise
+
+    def _finish(self, symbol: str) -> None:
+        """Write the file of a symbol and say what there is."""
+        download, say = self._downloads[symbol], self._progress.say
+        written = download.write_csv()
+        if written is None:
+            raise DataGap(f"{symbol}: TWS has no bars of this time; ask for more, or for another kind with --what")
+        self._written += 1
+        say(f"{symbol}: {download.added:,} new bars, {written.bars:,} in {written.path}")
+        few, none = download.holes(self._stretches[symbol])
+        if few:
+            said = (
+                f"{symbol}: TWS has no bars of {none:,} sessions or parts of them, and too few of {few - none:,} more"
+            )
+            say(f"{said}; --repair asks again")
+        if download.changed:
+            say(f"{symbol}: {download.changed:,} bars came with other values than before; both are in changed.csv")
+        if written.kept is not None:
+            say(f"{symbol}: the file that was there held other bars; it is kept as {written.kept}")
+
+    def _attempt(self, symbol: str, act: Callable[[str], None]) -> None:
+        """Do something for a symbol; what is wrong with it does not stop the others."""
+        try:
+            act(symbol)
+        except DataGap as error:
+            if symbol not in self.failed:
+                self._progress.say(f"failed: {error}")
+            self.failed.setdefault(symbol, str(error))
