@@ -25,7 +25,6 @@ from quant_trading.backtesting.return_metrics import (
     session_figures,
     sharpe_ratio,
     sortino_ratio,
-    stability_of,
     total_return,
     yearly_growth,
 )
@@ -259,7 +258,7 @@ def measure(
         best_session=session.best, worst_session=session.worst, positive_sessions=session.positive,
         session_hit_rate=session.hit_rate, session_payoff_ratio=session.payoff,
         session_profit_factor=session.profit_factor, sharpe=ratios.sharpe, sortino=ratios.sortino,
-        calmar=calmar_ratio(compound, fall.deepest), omega=session.omega, stability=stability_of(curve),
+        calmar=calmar_ratio(compound, fall.deepest), omega=session.omega, stability=fall.stability,
         tail_ratio=session.tail_ratio, downside_risk=ratios.downside_risk, var_5pct=session.var_5pct,
         cvar_5pct=session.cvar_5pct, skew=session.skew, kurtosis=session.kurtosis, max_drawdown=fall.deepest,
         max_drawdown_start=fall.start, max_drawdown_trough=fall.trough, max_drawdown_recovery=fall.recovery,

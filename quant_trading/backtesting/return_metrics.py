@@ -1,7 +1,6 @@
 """The figures of returns: of sessions by themselves, of the curve they make, and against a benchmark.
 
-A figure that is not defined is NaN. Everything is made of one sorted copy, one centred copy and dot products, for a
-call into numpy costs as much as a year of sessions.
+A figure that is not defined is NaN. Everything is made of one sorted copy and of the sums of `figure_loops`.
 """
 
 import math
@@ -9,30 +8,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from quant_trading.backtesting.figure_loops import CURVE_SUMS, RETURN_SUMS, run_curve, run_returns, sums_of
 from quant_trading.domain.bars import FloatArray
 
 __all__ = [
     "NO_BENCHMARK", "SESSIONS_PER_YEAR", "BenchmarkFigures", "DrawdownFigures", "SessionFigures", "annual_volatility",
     "benchmark_figures", "cagr", "calmar_ratio", "drawdown_figures", "drawdown_of", "max_drawdown", "returns_of",
-    "session_figures", "sharpe_ratio", "sortino_ratio", "stability_of", "total_return", "yearly_growth",
+    "session_figures", "sharpe_ratio", "sortino_ratio", "total_return", "yearly_growth",
 ]  # fmt: skip
 
 SESSIONS_PER_YEAR = 252
 _NAN = float("nan")
+_NOTHING = np.zeros(0)
 
 # A deviation this much smaller than its mean is the rounding of a constant series, not a risk.
 _NOISE = 1e-12
-
-# The ufunc's own reduction: the methods of arrays pass through Python first, which costs as much as the sum.
-_sum = np.add.reduce
-
-_THREADS_FROM = 10_000  # numbers in a dot product, in OpenBLAS
-
-
-def _dot(left: FloatArray, right: FloatArray) -> float:
-    """Return the dot product; one of many numbers wakes threads, which costs more than it saves."""
-    return float(left.dot(right)) if len(left) < _THREADS_FROM else float(_sum(left * right))
-
 
 # --- sessions ----------------------------------------------------------------------------------
 
@@ -62,31 +52,22 @@ class SessionFigures(NamedTuple):
 
 
 def session_figures(returns: FloatArray, risk_free: float, yearly: float) -> SessionFigures:
-    """Return what one sorted copy, one centred copy and a few dot products tell of `returns`."""
+    """Return what `returns` tell by themselves."""
     n = len(returns)
     if n == 0:
         return SessionFigures(yearly)
     free = (1.0 + risk_free) ** (1.0 / yearly) - 1.0 if risk_free else 0.0
     ordered = returns.copy()
     ordered.sort()
-    mean = float(_sum(returns)) / n
-    centred = returns - mean
-    squares = _dot(centred, centred)
+    sums = sums_of(run_returns, RETURN_SUMS, (returns, ordered), free)
+    mean, squares, cubes, fourths, below, lost, above, won, short_of, short_squares, worst, tail = sums
     deviation = math.sqrt(squares / (n - 1)) if n > 1 else _NAN
-    below, above = int(ordered.searchsorted(0.0)), n - int(ordered.searchsorted(0.0, "right"))
-    lost, won = -float(_sum(ordered[:below])), float(_sum(ordered[n - above :]))
-    losses, short_of, over = ordered[:below], lost, won
-    if free:
-        excess = ordered - free
-        losses = excess[: int(excess.searchsorted(0.0))]
-        short_of = -float(_sum(losses))
-        over = short_of + (mean - free) * n
-    downside = math.sqrt(_dot(losses, losses) / n)
+    over = short_of + (mean - free) * n if free else won
+    downside = math.sqrt(short_squares / n)
     scale = math.sqrt(yearly)
     moves = n > 1 and deviation > _NOISE * abs(mean)
-    tail = int((n - 1) * 0.05) + 1
     low, high = _quantile(ordered, 0.05), _quantile(ordered, 0.95)
-    skew, kurtosis = _shape(centred, squares) if moves else (_NAN, _NAN)
+    skew, kurtosis = _shape(n, squares, cubes, fourths) if moves else (_NAN, _NAN)
     return SessionFigures(
         yearly=yearly, mean=mean, squares=squares, volatility=deviation * scale,
         sharpe=(mean - free) / deviation * scale if moves else _NAN,
@@ -96,7 +77,7 @@ def session_figures(returns: FloatArray, risk_free: float, yearly: float) -> Ses
         hit_rate=above / (above + below) if above + below else _NAN,
         payoff=(won / above) / (lost / below) if above and below else _NAN,
         profit_factor=won / lost if below else _NAN, var_5pct=low,
-        cvar_5pct=float(_sum(ordered[:tail])) / tail, tail_ratio=abs(high / low) if low else _NAN,
+        cvar_5pct=worst / tail, tail_ratio=abs(high / low) if low else _NAN,
     )  # fmt: skip
 
 
@@ -108,38 +89,26 @@ def _quantile(ordered: FloatArray, share: float) -> float:
     return value + (float(ordered[left + 1]) - value) * (place - left) if left + 1 < len(ordered) else value
 
 
-def _shape(centred: FloatArray, squares: float) -> tuple[float, float]:
+def _shape(n: int, squares: float, cubes: float, fourths: float) -> tuple[float, float]:
     """Return skew and excess kurtosis corrected for the size of the sample (G1 and G2)."""
-    n = len(centred)
     if n < 3:
         return _NAN, _NAN
-    power = centred * centred
     variance = squares / n
-    skew = _dot(power, centred) / n / variance**1.5 * math.sqrt(n * (n - 1)) / (n - 2)
+    skew = cubes / n / variance**1.5 * math.sqrt(n * (n - 1)) / (n - 2)
     if n < 4:
         return skew, _NAN
-    tails = _dot(power, power) / n / (variance * variance)
+    tails = fourths / n / (variance * variance)
     return skew, ((n + 1) * tails - 3 * (n - 1)) * (n - 1) / ((n - 2) * (n - 3))
 
 
-def stability_of(curve: FloatArray) -> float:
-    """Return R squared of a line through the logarithm of the equity after each session."""
-    n = len(curve) - 1
-    if n < 2 or not curve[curve.argmin()] > 0.0:
-        return _NAN
-    path = np.log(curve[1:])
-    path -= float(_sum(path)) / n
-    # With the path centred, the places need not be: their mean drops out of the product.
-    shared = _dot(path, np.arange(float(n)))
-    spread = _dot(path, path)
-    return shared * shared / (spread * (n * (n * n - 1.0) / 12.0)) if spread > _NOISE * _NOISE * n else _NAN
-
-
-# --- drawdowns ---------------------------------------------------------------------------------
+# --- the curve ---------------------------------------------------------------------------------
 
 
 class DrawdownFigures(NamedTuple):
-    """Falls below an earlier high; `start`, `trough` and `recovery` are positions in the curve."""
+    """Falls below an earlier high; `start`, `trough` and `recovery` are positions in the curve.
+
+    `stability` is R squared of a line through the logarithm of the equity after each session.
+    """
 
     deepest: float
     start: int | None
@@ -151,31 +120,26 @@ class DrawdownFigures(NamedTuple):
     falls: int
     ulcer_index: float
     under_water: float
+    stability: float
 
 
 def drawdown_figures(curve: FloatArray) -> DrawdownFigures:
     points = len(curve)
-    depth = drawdown_of(curve)
-    highs = (depth >= 0.0).nonzero()[0]
-    trough = int(depth.argmin())
-    deepest = float(depth[trough])
-    ulcer = math.sqrt(_dot(depth, depth) / (points - 2)) if points > 2 else _NAN
-    under = (points - len(highs)) / (points - 1) if points > 1 else _NAN
+    path = np.log(curve[1:]) if points > 2 and curve[curve.argmin()] > 0.0 else _NOTHING
+    sums = sums_of(run_curve, CURVE_SUMS, (curve, path))
+    deepest, start, trough, recovery, squares, under, falls, troughs, longest, shared, spread = sums
+    ulcer = math.sqrt(squares / (points - 2)) if points > 2 else _NAN
+    share = under / (points - 1) if points > 1 else _NAN
+    n = len(path)
+    moves = n > 1 and spread > _NOISE * _NOISE * n
+    stability = shared * shared / (spread * (n * (n * n - 1.0) / 12.0)) if moves else _NAN
     if not deepest < 0.0:
-        return DrawdownFigures(deepest, None, None, None, 0, 0, _NAN, 0, ulcer, under)
-    troughs = np.minimum.reduceat(depth, highs)
-    count = int(np.count_nonzero(troughs))
-    # From one high to the next; the last fall lasts to the end of the curve.
-    spans = highs[1:] - highs[:-1]
-    rest = points - 1 - int(highs[-1])
-    longest = max(int(spans[spans.argmax()]) if len(spans) else 0, rest)
-    after = int(highs.searchsorted(trough))
-    start = int(highs[after - 1])
-    recovery = int(highs[after]) if after < len(highs) else None
-    length = (points - 1 if recovery is None else recovery) - start
+        return DrawdownFigures(deepest, None, None, None, 0, 0, _NAN, 0, ulcer, share, stability)
+    end = recovery if recovery >= 0.0 else points - 1
     return DrawdownFigures(
-        deepest, start, trough, recovery, length, longest, float(_sum(troughs)) / count, count, ulcer, under
-    )
+        deepest, int(start), int(trough), int(recovery) if recovery >= 0.0 else None, int(end - start), int(longest),
+        troughs / falls, int(falls), ulcer, share, stability,
+    )  # fmt: skip
 
 
 # --- against a benchmark -----------------------------------------------------------------------
@@ -201,16 +165,16 @@ def benchmark_figures(
         return NO_BENCHMARK
     free = (1.0 + risk_free) ** (1.0 / SESSIONS_PER_YEAR) - 1.0
     scale = math.sqrt(SESSIONS_PER_YEAR)
-    mean = float(_sum(benchmark)) / n
+    mean = float(np.add.reduce(benchmark)) / n
     centred = benchmark - mean
-    squares, shared = _dot(centred, centred), _dot(centred, returns)
+    squares, shared = float(np.add.reduce(centred * centred)), float(np.add.reduce(centred * returns))
     moves = math.sqrt(squares / n) > _NOISE * abs(mean)
     beta = shared / squares if moves else _NAN
     strategy_moves = moves and math.sqrt(session.squares / n) > _NOISE * abs(session.mean)
     active = returns - benchmark
-    gain = float(_sum(active)) / n
+    gain = float(np.add.reduce(active)) / n
     active -= gain
-    error = math.sqrt(_dot(active, active) / (n - 1))
+    error = math.sqrt(float(np.add.reduce(active * active)) / (n - 1))
     up, down = benchmark > 0.0, benchmark < 0.0
     return BenchmarkFigures(
         alpha=yearly_growth(1.0 + session.mean - free - beta * (mean - free), SESSIONS_PER_YEAR),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from quant_trading.backtesting.figure_loops import TRADE_SUMS, run_trades, sums_of
 from quant_trading.domain.bars import FloatArray, IntArray
 
 __all__ = ["TradeFigures", "TradeSample", "trade_figures"]
@@ -16,9 +16,7 @@ _NAN = float("nan")
 # A deviation this much smaller than its mean is the rounding of equal trades, not a spread.
 _NOISE = 1e-12
 
-_THREADS_FROM = 10_000  # numbers in a dot product, in OpenBLAS
-
-_sum = np.add.reduce
+_NOTHING = np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,50 +78,30 @@ def trade_figures(sample: TradeSample) -> TradeFigures:
             raise ValueError(f"{name} has {len(column)} entries, pnl {n}; give one for each trade")
     if n == 0:
         return TradeFigures()
-    loses = pnl < 0.0
-    losers = int(np.count_nonzero(loses))
-    wins = pnl > 0.0
-    winners = int(np.count_nonzero(wins))
-    total = float(_sum(pnl))
-    lost = -float(_sum(np.minimum(pnl, 0.0)))
-    won = float(_sum(np.maximum(pnl, 0.0)))
+    columns = [_floats(c) for c in (pnl, sample.bars_held, sample.returns, sample.sides)]
+    winners, losers, won, lost, total, squares, best, worst, streak, longs, returned, bars = sums_of(
+        run_trades, TRADE_SUMS, columns
+    )
     mean = total / n
-    squares = _squares(pnl) - total * mean
-    if squares < 1e-6 * total * mean:  # the difference above has lost its digits: nearly equal trades
-        centred = pnl - mean
-        squares = _squares(centred)
     deviation = math.sqrt(squares / (n - 1)) if n > 1 else _NAN
     average_win = won / winners if winners else _NAN
     average_loss = -lost / losers if losers else _NAN
     hit_rate = winners / n
     payoff = _over(average_win, -average_loss)
-    longs = int(np.count_nonzero(sample.sides > 0)) if sample.sides is not None else 0
     return TradeFigures(
-        trades=n, long_trades=longs, short_trades=n - longs if sample.sides is not None else 0, hit_rate=hit_rate,
-        profit_factor=_over(won, lost), average=mean,
-        average_return=float(_sum(sample.returns)) / n if sample.returns is not None else _NAN,
+        trades=n, long_trades=int(longs), short_trades=n - int(longs) if sample.sides is not None else 0,
+        hit_rate=hit_rate, profit_factor=_over(won, lost), average=mean,
+        average_return=returned / n if sample.returns is not None else _NAN,
         average_win=average_win, average_loss=average_loss, payoff=payoff, expectancy=_over(mean, -average_loss),
-        best=float(pnl[pnl.argmax()]), worst=float(pnl[pnl.argmin()]), losing_streak=_longest_run(loses),
-        bars_held=float(_sum(sample.bars_held)) / n,
+        best=best, worst=worst, losing_streak=int(streak), bars_held=bars / n,
         sqn=math.sqrt(n) * mean / deviation if deviation > _NOISE * abs(mean) else _NAN,
         kelly=hit_rate - _over(1.0 - hit_rate, payoff),
     )  # fmt: skip
 
 
-def _squares(values: FloatArray) -> float:
-    """Return the sum of squares; a dot product of many numbers wakes threads, which costs more than it saves."""
-    return float(values.dot(values)) if len(values) < _THREADS_FROM else float(_sum(values * values))
+def _floats(column: FloatArray | IntArray | None) -> FloatArray:
+    return _NOTHING if column is None else column.astype(np.float64, copy=False)
 
 
 def _over(above: float, below: float) -> float:
     return above / below if below > 0.0 else _NAN
-
-
-def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
-    """Return the most flags in a row that are set; bool[K]."""
-    stops = (~flags).nonzero()[0]
-    if not len(stops):
-        return len(flags)
-    gaps = stops[1:] - stops[:-1]
-    inner = int(gaps[gaps.argmax()]) - 1 if len(gaps) else 0
-    return max(int(stops[0]), inner, len(flags) - 1 - int(stops[-1]))

@@ -1,0 +1,171 @@
+"""The sums from which the figures of a run are made: plain loops, interpreted on lists and compiled on arrays.
+
+A call into numpy costs as much as a year of sessions, and the figures need sixty; one walk over the sessions, one
+over the curve and one over the trades give them all. The formulas stand in `return_metrics` and `trade_metrics`.
+"""
+
+from collections.abc import Callable, MutableSequence, Sequence
+from typing import Any
+
+import numpy as np
+
+from quant_trading.backtesting.compiling import compile_functions, is_worth_compiling
+from quant_trading.domain.bars import FloatArray
+
+__all__ = ["CURVE_SUMS", "RETURN_SUMS", "TRADE_SUMS", "run_curve", "run_returns", "run_trades", "sums_of"]
+
+_Numbers = Sequence[float]
+_Out = MutableSequence[float]
+
+RETURN_SUMS = 12  # cells of `out`, in the order they are written
+CURVE_SUMS = 11
+TRADE_SUMS = 12
+
+
+def sums_of(loop: Callable[..., None], size: int, columns: Sequence[FloatArray], *numbers: float) -> list[float]:
+    """Return the `size` numbers that `loop` writes, compiled where that pays.
+
+    Args:
+        columns: float64 arrays; numbers: what the loop takes after them.
+    """
+    if not is_worth_compiling(sum(map(len, columns))):
+        out = [0.0] * size
+        loop(*(column.tolist() for column in columns), *numbers, out)
+        return out
+    given: list[Any] = [column.view() for column in columns]
+    for column in given:
+        column.flags.writeable = False
+    cells = np.zeros(size)
+    compile_functions((loop,), counts_references=False)(*given, *numbers, cells)
+    values: list[float] = cells.tolist()
+    return values
+
+
+def run_returns(returns: _Numbers, ordered: _Numbers, free: float, out: _Out) -> None:
+    """Fill `out`: mean, sums of the 2nd, 3rd and 4th power about it, how many lose and win and what, shortfalls.
+
+    Args:
+        returns: at least one; ordered: the same, rising.
+        free: a shortfall is a return below it.
+    """
+    n = len(returns)
+    mean = 0.0
+    for t in range(n):
+        mean += returns[t]
+    mean /= n
+    squares = cubes = fourths = 0.0
+    for t in range(n):
+        centred = returns[t] - mean
+        power = centred * centred
+        squares += power
+        cubes += power * centred
+        fourths += power * power
+    below, lost = 0, 0.0
+    while below < n and ordered[below] < 0.0:
+        lost -= ordered[below]
+        below += 1
+    above, won = 0, 0.0
+    while above < n and ordered[n - 1 - above] > 0.0:
+        won += ordered[n - 1 - above]
+        above += 1
+    at, short_of, short_squares = 0, 0.0, 0.0
+    while at < n and ordered[at] < free:
+        shortfall = ordered[at] - free
+        short_of -= shortfall
+        short_squares += shortfall * shortfall
+        at += 1
+    tail = int((n - 1) * 0.05) + 1
+    worst = 0.0
+    for t in range(tail):
+        worst += ordered[t]
+    out[0], out[1], out[2], out[3] = mean, squares, cubes, fourths
+    out[4], out[5], out[6], out[7] = below, lost, above, won
+    out[8], out[9], out[10], out[11] = short_of, short_squares, worst, tail
+
+
+def run_curve(curve: _Numbers, path: _Numbers, out: _Out) -> None:
+    """Fill `out`: the falls of a curve below its highs, and how straight the path of its logarithms is.
+
+    The deepest fall is told by its depth and by the positions of the high before it, its lowest point and the high
+    that ends it (-1 when none does). Then the sum of the squares of all depths, points below a high, how many falls
+    there are, the sum of their deepest points and the longest; then the sums of path x place and of path squared, both
+    about the mean.
+
+    Args:
+        curve: at least one number; path: the logarithms from its second on, or nothing.
+    """
+    points = len(curve)
+    high = curve[0]
+    high_at = start = trough = 0
+    recovery = -1
+    deepest = squares = troughs = lowest = 0.0
+    under = falls = longest = 0
+    for t in range(points):
+        value = curve[t]
+        if value >= high:
+            longest = max(longest, t - high_at)
+            if lowest < 0.0:
+                troughs += lowest
+                falls += 1
+                if recovery < 0 and trough > high_at:
+                    recovery = t
+            high, high_at, lowest = value, t, 0.0
+            continue
+        depth = value / high - 1.0
+        under += 1
+        squares += depth * depth
+        lowest = min(lowest, depth)
+        if depth < deepest:
+            deepest, trough, start, recovery = depth, t, high_at, -1
+    if lowest < 0.0:
+        troughs += lowest
+        falls += 1
+    longest = max(longest, points - 1 - high_at)
+    mean = shared = spread = 0.0
+    for t in range(len(path)):
+        mean += path[t]
+    mean /= max(len(path), 1)
+    for t in range(len(path)):
+        centred = path[t] - mean
+        shared += centred * t
+        spread += centred * centred
+    out[0], out[1], out[2], out[3], out[4] = deepest, start, trough, recovery, squares
+    out[5], out[6], out[7], out[8], out[9], out[10] = under, falls, troughs, longest, shared, spread
+
+
+def run_trades(pnl: _Numbers, held: _Numbers, returns: _Numbers, sides: _Numbers, out: _Out) -> None:
+    """Fill `out`: winners, losers, won, lost, total, squares about the mean, best, worst, the longest run of losers,
+    longs, the sum of returns, the sum of bars held.
+
+    Args:
+        pnl, held: at least one each; returns, sides: as many or none.
+    """
+    n = len(pnl)
+    winners = losers = run = longest = longs = 0
+    won = lost = sum_of = squares = sum_of_returns = bars = 0.0
+    best = worst = pnl[0]
+    for k in range(n):
+        value = pnl[k]
+        sum_of += value
+        bars += held[k]
+        best, worst = max(best, value), min(worst, value)
+        if value > 0.0:
+            winners += 1
+            won += value
+        if value < 0.0:
+            losers += 1
+            lost -= value
+            run += 1
+            longest = max(longest, run)
+        else:
+            run = 0
+    mean = sum_of / n
+    for k in range(n):
+        centred = pnl[k] - mean
+        squares += centred * centred
+    for k in range(len(returns)):
+        sum_of_returns += returns[k]
+    for k in range(len(sides)):
+        longs += 1 if sides[k] > 0.0 else 0
+    out[0], out[1], out[2], out[3], out[4], out[5] = winners, losers, won, lost, sum_of, squares
+    out[6], out[7], out[8], out[9], out[10], out[11] = best, worst, longest, longs, sum_of_returns, bars
