@@ -8,6 +8,7 @@ data, for machines that cannot have it.
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Generator, Iterator
@@ -17,9 +18,11 @@ from hypothesis import settings
 
 ALLOWED_SKIPS = {"": "other platform", "shared-data": "no shared market data"}
 
+# The fast suite takes the same few examples each time, so its verdict changes only with the code; a whole run at
+# home looks for new ones, a whole run in CI tries most (see examples.py for the properties with counts of their own).
+settings.register_profile("fast", max_examples=10, deadline=None, derandomize=True, print_blob=True, database=None)
 settings.register_profile("default", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True, database=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
 
 # --- no network but this machine ---------------------------------------------------------------
@@ -57,8 +60,14 @@ def _guarded_connect_ex(self: socket.socket, address: object) -> int:
     return _connect_ex(self, address)  # type: ignore[arg-type]
 
 
-def pytest_configure() -> None:
-    """Put the guard in place before any test module is imported."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the guard in place before any test module is imported, and choose how hard properties are tried."""
+    fast = "not slow" in config.option.markexpr
+    whole = "ci" if os.environ.get("CI") else "default"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("fast" if fast else whole))
+    # What a shell starts in the background ignores Ctrl+C, and so would every program that a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     socket.socket.connect = _guarded_connect  # type: ignore[method-assign]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign]
 
