@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -79,25 +79,27 @@ class PacingFile:
 
     def waiting_seconds(self, weight: int) -> float:
         """Return about how long requests of so much weight together take from now on; nothing is entered."""
-        used = sum(entry.weight for entry in self._read())
+        used = sum(entry.weight for entry in self._read()[0])
         windows = max(0, math.ceil((used + weight) / self._rules.small_bar_count) - 1)
         return windows * self._rules.small_bar_seconds
 
     def _claim(self, key: HistoryKey) -> float:
         wall, monotonic = self._times()
-        entries = self._read()
+        entries, was_set_back = self._read()
         wish = _Entry(wall, monotonic, *_texts(key))
         past = [PastRequest(-e.age(wall, monotonic), e.contract, e.request, e.weight) for e in entries]
         delay = next_legal(past, PastRequest(0.0, wish.contract, wish.request, wish.weight), self._rules)
         if delay <= 0.0:
-            self._write([*entries, wish])
+            entries.append(wish)
+        if delay <= 0.0 or was_set_back:
+            self._write(entries)
         return delay
 
     def _times(self) -> tuple[float, float]:
         return self._clock.now().timestamp(), self._clock.monotonic()
 
-    def _read(self) -> list[_Entry]:
-        """Return the requests that still count; a clock that was set back makes them as old as now."""
+    def _read(self) -> tuple[list[_Entry], bool]:
+        """Return the requests that still count, and whether some were of later by both clocks: they are of now then."""
         wall, monotonic = self._times()
         longest = max(
             self._rules.small_bar_seconds, self._rules.same_contract_seconds, self._rules.identical_seconds
@@ -105,19 +107,19 @@ class PacingFile:
         try:
             content = self._path.read_bytes()
         except FileNotFoundError:
-            return []
+            return [], False
         try:
             found = [_entry(*row) for row in json.loads(content)["requests"]]
         except (ValueError, TypeError, KeyError):
             # Of another make or damaged: as if all that may be asked had been asked when it was written.
             found = [_Entry(self._path.stat().st_mtime, _NO_MOMENT, "", "", self._rules.small_bar_count)]
-        kept = []
+        kept, was_set_back = [], False
         for entry in found:
             if wall < entry.wall and monotonic < entry.monotonic:
-                entry = _Entry(wall, monotonic, entry.contract, entry.request, entry.weight)
+                entry, was_set_back = replace(entry, wall=wall, monotonic=monotonic), True
             if entry.age(wall, monotonic) < longest:
                 kept.append(entry)
-        return kept
+        return kept, was_set_back
 
     def _write(self, entries: list[_Entry]) -> None:
         rows = [[e.wall, e.monotonic, e.contract, e.request, e.weight] for e in entries]

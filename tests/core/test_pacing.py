@@ -2,11 +2,20 @@
 
 import itertools
 import math
+from datetime import date
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_trading.core.pacing import HistoryKey, Pacer, PacingRules
+from quant_trading.core.pacing import HistoryKey, Pacer, PacingRules, PastRequest, next_legal
+from quant_trading.refdata.sessions import at
+from quant_trading.tws_sim.config import SimConfig
+from quant_trading.tws_sim.connection import Session
+from quant_trading.tws_sim.errors import RequestRefused
+from quant_trading.tws_sim.fields import Message
+from quant_trading.tws_sim.pacing import Pacing
+from quant_trading.tws_sim.simulator import Simulator
+from tests.tws_sim.step_tape import StepTape
 
 REQUESTS = st.lists(
     st.tuples(
@@ -103,3 +112,72 @@ def test_a_lost_connection_frees_the_open_requests() -> None:
     pacer.note_sent("history", key, 0.0)
     pacer.reset_open()
     assert pacer.delay_before("history", key, 5.0) == 0.0
+
+
+def test_claiming_is_asking_and_counting() -> None:
+    pacer = Pacer(PacingRules(messages_per_second=1))
+    assert pacer.claim("message", None, 5.0) == 0.0
+    assert pacer.claim("message", None, 5.25) == 0.75
+
+
+# The next legal moment, beside the simulator's own reading of the rules.
+
+EXACT = PacingRules(
+    identical_seconds=15.0,
+    same_contract_count=5,
+    same_contract_seconds=2.0,
+    small_bar_count=60,
+    small_bar_seconds=600.0,
+)
+SMALL_REQUESTS = st.lists(
+    st.tuples(
+        st.sampled_from([0.05, 0.05, 0.3, 1.0, 40.0]),  # idle time before the next wish
+        st.sampled_from(["AAPL", "SPY"]),
+        st.sampled_from(["TRADES", "TRADES", "BID_ASK"]),
+        st.integers(min_value=0, max_value=15),
+    ),
+    max_size=200,
+)
+
+
+class Clerk:
+    """TWS's side: the simulator's strict rules, with a clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self._pacing = Pacing("strict", lambda: self.now_ns)
+        self._session = Session(Simulator(StepTape({}), SimConfig(), at(date(2026, 11, 19), "10:00")))
+
+    def takes(self, seconds: float, contract: str, what: str, end: object) -> bool:
+        """Return whether a request for 30 second bars breaks no rule at this moment; if so it counts."""
+        self.now_ns = round(seconds * 1e9)
+        wanted = {"symbol": contract, "exchange": "SMART", "whatToShow": what, "barSize": "30 secs", "endDateTime": end}
+        try:
+            self._pacing.admit(self._session, Message("reqHistoricalData", wanted | {"reqId": 1}))
+        except RequestRefused:
+            return False
+        return True
+
+
+@given(SMALL_REQUESTS)
+def test_the_next_legal_moment_is_legal_to_the_simulator_and_no_earlier_one_is(
+    wishes: list[tuple[float, str, str, int]],
+) -> None:
+    clerk, past, now = Clerk(), [], 0.0
+    for idle, contract, what, end in wishes:
+        now += idle
+        wish = PastRequest(now, f"{contract} {what}", str(end), 2 if what == "BID_ASK" else 1)
+        moment = next_legal(past, wish, EXACT)
+        # BID_ASK counts double for us in the rule of one contract as well, which IBKR does not say: too careful.
+        if moment > now and what == "TRADES":
+            assert not clerk.takes(moment - 1e-3, contract, what, end)
+        now = moment + 1e-6  # the clerk counts whole nanoseconds
+        assert clerk.takes(now, contract, what, end)
+        past.append(PastRequest(now, wish.contract, wish.request, wish.weight))
+
+
+def test_a_wish_that_weighs_more_than_a_rule_allows_waits_for_an_empty_window_only() -> None:
+    rules = PacingRules(small_bar_count=1, small_bar_seconds=10.0)
+    wish = PastRequest(0.0, "AAPL", "x", 2)
+    assert next_legal([], wish, rules) == 0.0
+    assert next_legal([PastRequest(-4.0, "SPY", "y")], wish, rules) == 6.0
