@@ -10,6 +10,7 @@ be wrong (`_Spans.doubt`); a series that comes nearer is walked by the rule. So 
 import sys
 from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -26,25 +27,25 @@ _STATE = 6  # count, fast, slow, signal, histogram before, side
 _FROM_COLUMNS = 8  # what fills a vector; fewer columns are walked one by one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Spans:
     fast: int
     slow: int
     signal: int
     seed: str
 
-    @property
+    @cached_property
     def weights(self) -> tuple[float, float, float]:
         return 2.0 / (self.fast + 1), 2.0 / (self.slow + 1), 2.0 / (self.signal + 1)
 
-    @property
+    @cached_property
     def numbers(self) -> tuple[float, float, float, int, int, int, int, int]:
         """Return the three weights, the numbers each average is seeded by, what the fast one skips, first_valid."""
         each, skip = ema_seeds(self.fast, self.slow, self.seed)
         need = (1, 1, 1) if each == "first" else (self.fast, self.slow, self.signal)
         return (*self.weights, *need, skip, self.slow + self.signal - 1)
 
-    @property
+    @cached_property
     def doubt(self) -> float:
         """Return how near to 0 a histogram may be wrong, as a part of the largest price so far.
 
@@ -55,6 +56,11 @@ class _Spans:
         average: u M (40 / w_fast + 40 / w_slow + 40 / w_signal + 12). Twice that is returned.
         """
         return sys.float_info.epsilon * (sum(40.0 / weight for weight in self.weights) + 12.0)
+
+
+@cache
+def _spans(fast: int, slow: int, signal: int, seed: str) -> _Spans:
+    return _Spans(fast, slow, signal, seed)
 
 
 def crossing_sides(
@@ -72,10 +78,13 @@ def crossing_sides(
         compiled: None = by the amount of work.
     """
     n_bars, n_symbols = close.shape
-    spans = _Spans(fast, slow, signal_span, seed)
+    spans = _spans(fast, slow, signal_span, seed)
+    is_fast = is_worth_compiling(close.size) if compiled is None else compiled
+    prices = np.ascontiguousarray(close, dtype=np.float64)
+    if is_fast and n_symbols == 1:
+        return _series(prices.reshape(-1), spans).reshape(n_bars, 1)
     sides = np.empty((n_bars, n_symbols), dtype=np.int8)
-    if is_worth_compiling(close.size) if compiled is None else compiled:
-        prices = np.ascontiguousarray(close, dtype=np.float64)
+    if is_fast:
         if n_symbols >= _FROM_COLUMNS:
             _panel(prices, spans, sides)
         else:
@@ -150,7 +159,8 @@ def run_series(
 
     Args:
         bits: int64[T], `close` as the bits of its numbers: without their sign they are in the order of the numbers,
-            with NaN above all, and the largest of whole numbers is found in vectors.
+            with NaN above all (nothing is far enough from 0 then), and the largest of whole numbers is found in
+            vectors.
         state: as `run_column` left it, with a side.
         room: float64 of any length above 0, the histograms of a block.
         largest, price: one place in memory, of which `largest` is the bits: the largest price so far.
@@ -158,7 +168,10 @@ def run_series(
     fast, slow, average = state[1], state[2], state[3]
     rest_fast, rest_slow, rest_signal = 1.0 - alpha_fast, 1.0 - alpha_slow, 1.0 - alpha_signal
     block = len(room)
-    top = largest[0]
+    top = 0
+    for t in range(begin):
+        size = bits[t] & 0x7FFFFFFFFFFFFFFF
+        top = size if size > top else top
     for first in range(begin, len(close), block):
         count = min(block, len(close) - first)
         of_block, out, raw = close[first : first + count], sides[first : first + count], bits[first : first + count]
@@ -229,10 +242,9 @@ def _series(close: FloatArray, spans: _Spans) -> SideArray:
     if begin >= n_bars:
         return sides
     price = np.zeros(1)
-    price[0] = np.abs(flat[:begin]).max()  # NaN with a bar missing: nothing is far enough from 0 then
     is_sure = machine_code(run_series, short=True)(
-        begin, spans.doubt, *spans.weights, flat, _read_only(flat.view(np.int64)), state, np.empty(2_048),
-        price.view(np.int64), price, sides,
+        begin, spans.doubt, *spans.weights, flat, flat.view(np.int64), state, np.empty(2_048), price.view(np.int64),
+        price, sides,
     )  # fmt: skip
     if is_sure:
         return sides
