@@ -14,7 +14,7 @@ from ib_async import Contract, Order, Stock
 from ib_async.client import Client
 
 from quant_trading.core.account_guard import LIVE_PORTS, is_paper_account
-from quant_trading.core.diagnose_judge import Answer, Facts, Said, Target, judge_failure, judge_session
+from quant_trading.core.diagnose_judge import CONNECT_SECONDS, Answer, Facts, Said, Target, judge_failure, judge_session
 from quant_trading.core.diagnose_table import Finding
 from quant_trading.core.ib_client import RequestError
 from quant_trading.core.ibkr_connection import READ_FETCHES, IBKRConnection
@@ -22,7 +22,7 @@ from quant_trading.core.troubleshooting import Evidence, probe_ports
 from quant_trading.domain.errors import ConnectionFailed, ConnectionLost
 from quant_trading.ports import Clock
 
-__all__ = ["Look", "Target", "diagnose", "look_at_tws"]
+__all__ = ["CONNECT_SECONDS", "Target", "diagnose", "look_at_tws"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF_SECOND = timedelta(seconds=0.5)
@@ -32,38 +32,29 @@ _DATA_FOLLOW = frozenset({10090, 10167})  # told about a quote whose data come a
 _SETTLE_SECONDS = 0.3  # what TWS greets with (codes of its farms and of its link) comes a moment after the accounts
 
 
-class Look:
-    """What one look brought.
-
-    Attributes:
-        findings: in the order to show them.
-        is_session: True when a session with TWS was opened.
-    """
-
-    def __init__(self, findings: Sequence[Finding], *, is_session: bool) -> None:
-        self.findings = list(findings)
-        self.is_session = is_session
-
-
-def diagnose(target: Target, clock: Clock) -> Look:
+def diagnose(target: Target, clock: Clock) -> list[Finding]:
     """Look at TWS and return what was found; takes at most about fourteen seconds with the times of `Target`."""
     return asyncio.run(look_at_tws(target, clock))
 
 
-async def look_at_tws(target: Target, clock: Clock) -> Look:
+async def look_at_tws(target: Target, clock: Clock) -> list[Finding]:
     """Do as `diagnose` inside a running event loop."""
     probe = _Probe(target, clock)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
     try:
         await probe.open_async()
     except ConnectionFailed as error:
         cause = str(error).splitlines()[0]
         versions = (Client.MinClientVersion, Client.MaxClientVersion)
-        return Look([judge_failure(target, probe.evidence, cause, probe.facts.now_ns, versions)], is_session=False)
+        timed_out = loop.time() - begun >= target.connect_seconds
+        now_ns = probe.facts.now_ns
+        return [judge_failure(target, probe.evidence, cause, now_ns, versions, timed_out=timed_out)]
     try:
         await probe.ask_all()
     finally:
         await probe.close_async()
-    return Look(judge_session(target, probe.facts), is_session=True)
+    return judge_session(target, probe.facts)
 
 
 class _Probe(IBKRConnection):
@@ -190,7 +181,8 @@ class _Probe(IBKRConnection):
         if facts.open_orders.state != "complete":
             facts.missing += ("open orders",)
         is_paper = self._target.mode == "paper" and all(is_paper_account(one) for one in self.accounts)
-        if contract is None or not is_paper or facts.lost:
+        is_ours = self.account == self._target.account or (not self._target.account and len(self.accounts) == 1)
+        if contract is None or not is_paper or not is_ours or facts.lost:
             return
         # No time in force: what a preset of TWS would make of it is the question.
         order = Order(action="BUY", totalQuantity=1, orderType="MKT", tif="", account=self.account, whatIf=True)

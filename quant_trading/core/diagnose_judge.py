@@ -1,7 +1,7 @@
 """From what one look at TWS showed to the findings of `./desk doctor`: pure, so that each can be tested by itself."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,9 @@ from quant_trading.core.troubleshooting import WELL_KNOWN_PORTS, Evidence
 from quant_trading.refdata.restart_windows import RestartSchedule
 from quant_trading.refdata.sessions import SessionRangeError, next_session, session_at
 
-__all__ = ["Answer", "Facts", "Said", "Target", "judge_failure", "judge_session"]
+__all__ = ["CONNECT_SECONDS", "Answer", "Facts", "Said", "Target", "judge_failure", "judge_session"]
+
+CONNECT_SECONDS = 7.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEW_YORK = ZoneInfo("America/New_York")
@@ -41,7 +43,7 @@ class Target:
     account: str = ""
     allow_port_mismatch: bool = False
     symbol: str = "SPY"
-    connect_seconds: float = 7.0
+    connect_seconds: float = CONNECT_SECONDS
     answer_seconds: float = 5.0
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
 
@@ -122,15 +124,22 @@ class Facts:
 
 
 def judge_failure(
-    target: Target, evidence: Evidence, cause: str, now_ns: int, versions: tuple[int, int] = (0, 1 << 30)
+    target: Target,
+    evidence: Evidence,
+    cause: str,
+    now_ns: int,
+    versions: tuple[int, int] = (0, 1 << 30),
+    *,
+    timed_out: bool = False,
 ) -> Finding:
     """Return why no session was opened.
 
     Args:
         cause: first line of the error, its cure after a semicolon.
         versions: oldest and newest server version the client speaks.
+        timed_out: nothing went wrong but that the session was not open in time.
     """
-    seen = cause.partition("; ")[0]
+    seen = cause.rpartition("; ")[0] or cause
     values = {"host": target.host, "port": target.port}
     oldest, newest = versions
     if evidence.client_id_in_use:
@@ -143,11 +152,11 @@ def judge_failure(
         return found("tws-other-protocol", f"TWS speaks server version {evidence.server_version}", newest=newest)
     if evidence.tcp == "refused":
         return _nobody_there(target, evidence, seen, now_ns)
-    by_handshake = {"closed": "tws-untrusted", "silent": "tws-silent", "answered": "tws-login-unfinished"}
-    if evidence.handshake == "answered" and evidence.accounts:
-        return found("tws-failed", seen)
-    if evidence.handshake in by_handshake:
-        return found(by_handshake[evidence.handshake], seen)
+    if evidence.handshake == "answered":
+        is_waiting = timed_out and not evidence.accounts
+        return found("tws-login-unfinished" if is_waiting else "tws-failed", seen)
+    if evidence.handshake in ("closed", "silent"):
+        return found("tws-untrusted" if evidence.handshake == "closed" else "tws-silent", seen)
     if evidence.tcp == "unresolved":
         return found("tws-host-unknown", seen)
     return found("tws-unreachable" if evidence.tcp == "timeout" else "tws-failed", seen, **values)
@@ -162,11 +171,12 @@ def _nobody_there(target: Target, evidence: Evidence, seen: str, now_ns: int) ->
         named = ", ".join(f"{port} ({WELL_KNOWN_PORTS[port]})" for port in fitting)
         variable = "IBKR_LIVE_PORT" if live else "IBKR_PAPER_PORT"
         return found("tws-wrong-port", f"{seen}; {named} accepts", variable=variable, other=fitting[0], **values)
-    until_ns = target.schedule.away_until(now_ns)
     if target.schedule.is_login_due(now_ns):
         return found("tws-login-due", seen, **values)
+    # A reset of IBKR's servers leaves TWS's port as it is.
+    until_ns = replace(target.schedule, regions=()).away_until(now_ns)
     if until_ns is not None:
-        return found("tws-restarting", f"{seen}, within a planned absence", until=_clock(until_ns), **values)
+        return found("tws-restarting", f"{seen}, within TWS's daily restart", until=_clock(until_ns), **values)
     if others:
         named = ", ".join(f"{port} ({WELL_KNOWN_PORTS[port]})" for port in others)
         other_mode = "paper" if live else "live"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["DIAGNOSES", "Diagnosis", "Finding", "Severity", "found", "is_fine"]
+__all__ = ["ACCOUNT_REFUSED", "DIAGNOSES", "NO_SESSION", "Diagnosis", "Finding", "Severity", "found", "is_fine"]
 
 
 class Severity(Enum):
@@ -146,7 +146,7 @@ _MACHINE = {
     "tzdata-old": Diagnosis(
         "time zones",
         _WARN,
-        "rules of the last two years",
+        "rules of 2024 or newer",
         _ZONES,
     ),
     "zone-unknown": Diagnosis(
@@ -199,10 +199,13 @@ _DESK = {
         "pacing",
         _WARN,
         "a record of the requests of the last ten minutes",
-        "wait ten minutes, then delete that file: IBKR has forgotten those requests too",
+        "wait ten minutes: IBKR has forgotten those requests then, and the next download writes the file anew",
     ),
     "pacing-full": Diagnosis(
-        "pacing", _NOTE, "room for requests for small bars", "wait, or let the downloader wait: it keeps to the rules"
+        "pacing",
+        _NOTE,
+        "room for requests for small bars",
+        "wait ten minutes, or let the downloader wait: it keeps to the rules",
     ),
     "restart-in-session": Diagnosis(
         "TWS restart",
@@ -257,7 +260,10 @@ _CONNECTION = {
         "TWS", _BAD, "a server version up to {newest}, which was offered", f"install the stable TWS: {_STABLE}"
     ),
     "tws-restarting": Diagnosis(
-        "TWS", _WARN, "TWS at {host}:{port}", "wait until {until}, when the planned restart or reset has passed"
+        "TWS",
+        _WARN,
+        "TWS at {host}:{port}",
+        "wait until {until}: TWS restarts; when it is not back then, start it and log in",
     ),
     "tws-login-due": Diagnosis(
         "TWS", _WARN, "TWS at {host}:{port}", "log in to TWS: its weekly login ended on Sunday at 01:00 New York"
@@ -438,3 +444,28 @@ _SESSION = {
 }
 
 DIAGNOSES: dict[str, Diagnosis] = {**_MACHINE, **_DESK, **_CONNECTION, **_SESSION}
+
+# What leaves no session to work with, and what leaves one that may not be used for the mode.
+NO_SESSION = frozenset(
+    {
+        "tws-not-running",
+        "tws-wrong-port",
+        "tws-of-other-mode",
+        "tws-other-program",
+        "tws-untrusted",
+        "tws-silent",
+        "tws-unreachable",
+        "tws-host-unknown",
+        "tws-login-unfinished",
+        "tws-too-old",
+        "tws-other-protocol",
+        "tws-restarting",
+        "tws-login-due",
+        "tws-failed",
+        "tws-half-open",
+        "client-id-in-use",
+    }
+)
+ACCOUNT_REFUSED = frozenset(
+    {"account-not-managed", "account-several", "account-live", "account-paper", "port-of-other-mode"}
+)

@@ -1,225 +1,217 @@
-"""Says what this machine has and lacks for the desk, each lack with its cure; changes nothing.
+"""Says what keeps the desk from working, on this machine and at TWS: what was seen, what was expected, the cure.
 
-Only the standard library is used, since this has to work when nothing else does; where the desk's packages are
-installed, the settings are read as the desk reads them.
+Changes nothing and sends no order that could trade: on paper logins one what-if order of a single share asks TWS for a
+preview, on live logins not even that. What concerns the machine needs only the standard library, since it has to work
+when nothing else does. docs/troubleshooting.md lists every diagnosis.
 
     ./desk doctor
-    python -m quant_trading.tools.doctor
+    ./desk doctor --port 4002 --json
+    python -m quant_trading.tools.doctor --no-tws
+
+Exit codes: 0 nothing to mend (notes do not count), 1 findings, 2 wrong arguments, 3 no session with TWS, 4 the account
+or the port does not fit the mode.
 """
 
 import argparse
+import json
+import logging
 import os
-import platform
-import re
-import shutil
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["Finding", "Verdict", "examine", "main"]
+from quant_trading.core.connect_options import add_connect_options
+from quant_trading.core.diagnose_table import ACCOUNT_REFUSED, NO_SESSION, Finding, Severity, found, is_fine
+from quant_trading.tools.doctor_desk import (
+    check_restart,
+    check_settings,
+    check_strategy,
+    journals,
+    local_zone,
+    pacing,
+    parse_restart,
+)
+from quant_trading.tools.doctor_machine import ENVIRONMENT, disk, examine_machine, folders
+
+if TYPE_CHECKING:
+    from quant_trading.settings import Settings
+
+__all__ = ["FORMAT", "examine", "exit_code", "main", "parse"]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-
-ENVIRONMENT = {
-    "ready": "made by ./desk and up to date",
-    "unstamped": "made by hand; the next ./desk start completes it",
-    "outdated": "the lock has changed or an extra is missing; the next ./desk start brings it up to date",
-    "missing": "not made yet; the next ./desk start makes it",
-    "unfinished": "its making was interrupted; the next ./desk start makes it anew",
-    "broken": "its Python does not exist any more; the next ./desk start makes it anew",
-    "moved": "made for another folder or Python; the next ./desk start makes it anew",
-}
+FORMAT = 1  # of --json; raised when a field changes its meaning or goes
+_HERE = ("127.0.0.1", "localhost", "::1")
+_PORT_SECONDS = 2.0
 
 
-class Verdict(Enum):
-    """How much a finding matters; the value is what the screen shows."""
-
-    OK = "ok"
-    NOTE = "note"  # something optional is absent
-    BAD = "bad"  # the desk or its tests cannot run
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at.
-
-    Attributes:
-        what: the thing, in two or three words.
-        verdict: how much it matters.
-        text: what was found and, unless all is well, the cure.
-    """
-
-    what: str
-    verdict: Verdict
-    text: str
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="desk doctor", description="Say what keeps the desk from working, each with the cure in one line."
+    )
+    add_connect_options(parser, "doctor")
+    add = parser.add_argument
+    add("--mode", choices=("paper", "live"), default="paper", help="what the login should be (default: %(default)s)")
+    add("--symbol", default="SPY", help="whose contract, price and bars are asked for (default: %(default)s)")
+    add("--tws-restart", metavar="HH:MM", type=_restart, help="TWS's Auto restart, on this machine's clock")
+    add("--no-tws", action="store_true", help="leave TWS out: look at the machine and the desk's files only")
+    add("--json", action="store_true", help="print one JSON object, described in docs/troubleshooting.md")
+    add("--environment", choices=sorted(ENVIRONMENT), default="", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
 
 
-def examine(checkout: Path, environment: str = "") -> Iterator[Finding]:
+def _restart(text: str) -> object:
+    try:
+        return parse_restart(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def examine(checkout: Path, options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Yield the findings, what everything else rests on first.
 
     Args:
         checkout: the folder that holds `pyproject.toml` and `.venv`.
-        environment: what `./desk` knows about `.venv`, a key of ENVIRONMENT; empty when nobody said.
+        options: of `parse`.
+        environ: the environment of the process.
     """
-    yield _python()
-    yield Finding("platform", Verdict.OK, f"{platform.platform()}, {os.cpu_count()} cores")
-    yield _environment(checkout, environment)
-    yield from _packages(checkout)
-    yield _hooks(checkout)
-    yield from _clients(checkout)
-    yield _shared_data(checkout)
-    settings, host, port = _link(checkout)
-    yield settings
-    yield _tws(host, port)
-
-
-def _python() -> Finding:
-    return Finding("python", Verdict.OK, f"{platform.python_version()} at {sys.executable}")
-
-
-def _environment(checkout: Path, environment: str) -> Finding:
-    known = environment or ("unstamped" if _site_packages(checkout) else "missing")
-    fine = known in ("ready", "unstamped")
-    return Finding(".venv", Verdict.OK if fine else Verdict.NOTE, ENVIRONMENT[known])
-
-
-def _site_packages(checkout: Path) -> Path | None:
-    """Return the folder of installed packages of the checkout's environment, None when there is none."""
-    venv = checkout / ".venv"
-    return next(
-        (path for path in [*venv.glob("lib/python3*/site-packages"), venv / "Lib/site-packages"] if path.is_dir()), None
-    )
-
-
-def _normal(name: str) -> str:
-    """Return a package's name as package indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _pins(checkout: Path) -> dict[str, set[str]]:
-    """Return for each package of the lock the versions it may have, one for each marker."""
-    pins: dict[str, set[str]] = {}
-    for line in (checkout / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        name, equals, rest = line.partition("==")
-        if equals and not line.startswith("#"):
-            pins.setdefault(_normal(name), set()).add(rest.partition(";")[0].strip())
-    return pins
-
-
-def _packages(checkout: Path) -> Iterator[Finding]:
-    folder = _site_packages(checkout)
-    if folder is None:
-        yield Finding("packages", Verdict.NOTE, "none yet")
+    yield from examine_machine(checkout, options.environment, environ)
+    root, config = Path(environ.get("QT_HOME") or checkout).absolute(), Path(options.config)
+    config = config.absolute() if config.is_file() else checkout / config
+    finding, settings = check_settings(config, root, environ, _overrides(options))
+    yield finding
+    yield from _files(root, settings, environ)
+    if options.no_tws:
         return
-    from importlib.metadata import distributions  # half of the start-up time, which --help does not need
+    if settings is None:
+        yield found("tws-not-looked-for", "not looked for: the settings do not say where it is")
+        return
+    yield from _tws(settings, options, environ)
 
-    pins = _pins(checkout)
-    installed = {_normal(dist.metadata["Name"]): dist.version for dist in distributions(path=[str(folder)])}
-    locked = {name: version for name, version in installed.items() if name in pins}
-    other = [
-        f"{name} {version} (locked: {' or '.join(sorted(pins[name]))})"
-        for name, version in sorted(locked.items())
-        if version not in pins[name]
-    ]
-    if other:
-        cure = "bring them in line: pip install -r requirements.txt"
-        yield Finding("packages", Verdict.NOTE, f"not as tested: {', '.join(other)}; {cure}")
+
+def _overrides(options: argparse.Namespace) -> dict[str, object]:
+    return {
+        "ibkr.host": options.host,
+        "ibkr.live_port" if options.mode == "live" else "ibkr.port": options.port,
+        "ibkr.client_id": options.client_id,
+        "ibkr.account": options.account,
+    }
+
+
+def _files(root: Path, settings: "Settings | None", environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what the folders of the desk show; those of the checkout when the settings name none."""
+    if settings is None:
+        places = {name: root / name for name in ("logs", "outputs", "state")}
     else:
-        yield Finding("packages", Verdict.OK, f"{len(locked)} installed, each in the locked version")
+        paths = settings.paths
+        places = {"logs": paths.logs, "outputs": paths.outputs, "state": paths.state, "data": paths.data}
+    yield disk(places.values())
+    yield from folders(places)
+    if settings is None:
+        return
+    from quant_trading.settings.system_clock import SystemClock
+
+    yield check_strategy(root, environ)
+    yield from journals(places["state"])
+    yield from pacing(root / "state" / "pacing", SystemClock())
 
 
-def _hooks(checkout: Path) -> Finding:
-    switch = "git config core.hooksPath .githooks"
-    git = shutil.which("git")
-    if git is None or not (checkout / ".git").exists():
-        return Finding("git hooks", Verdict.NOTE, f"no git checkout here; in one, switch the hooks on: {switch}")
-    command = [git, "-C", str(checkout), "config", "core.hooksPath"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.stdout.strip() == ".githooks":
-        return Finding("git hooks", Verdict.OK, "switched on: a push to main is refused")
-    return Finding("git hooks", Verdict.NOTE, f"off: nothing here refuses a push to main; switch them on: {switch}")
+def _tws(settings: "Settings", options: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what a look at TWS shows."""
+    from quant_trading.refdata.restart_windows import RestartSchedule
+    from quant_trading.settings.system_clock import SystemClock
 
-
-def _clients(checkout: Path) -> Iterator[Finding]:
-    """The clients of other makers that the tests run against the simulator, each in its own environment."""
-    for name in _TEST_CLIENTS:
-        variable = f"QT_PYTHON_{name.upper()}"
-        named = os.environ.get(variable)
-        places = [Path(named)] if named else [checkout / ".venvs" / name / part for part in _PYTHONS]
-        found = next((place for place in places if place.exists()), None)
-        what = f"test client {name}"
-        if found is not None:
-            yield Finding(what, Verdict.OK, str(found))
-        elif named:
-            yield Finding(what, Verdict.BAD, f"{variable}={named} does not exist; make it again: .ci/run --clients")
-        else:
-            yield Finding(what, Verdict.NOTE, "not here, its tests are skipped; make it: .ci/run --clients")
-
-
-_TEST_CLIENTS = (
-    "ib_insync", "ibapi", "nautilus_ibapi_1019", "nautilus_ibapi_1030", "nautilus_ibapi_1037", "nautilus_ibapi_1046",
-)  # fmt: skip
-_PYTHONS = ("bin/python", "Scripts/python.exe")
-
-
-def _shared_data(checkout: Path) -> Finding:
-    named = os.environ.get("QT_SHARED")
-    folder = Path(named) if named else checkout.parent / "shared"
-    if (folder / "market_data").is_dir():
-        return Finding("test data", Verdict.OK, str(folder))
-    return Finding("test data", Verdict.NOTE, f"none at {folder}, its tests are skipped; set QT_SHARED to the folder")
-
-
-def _link(checkout: Path) -> tuple[Finding, str, int]:
-    """Return the finding about the settings, and where they say the paper account is, port 0 when they do not."""
+    ibkr, clock = settings.ibkr, SystemClock()
+    zone = local_zone(environ)
+    if ibkr.host in _HERE or options.tws_restart:
+        yield check_restart(options.tws_restart, zone, clock.now())
     try:
-        from quant_trading.domain.errors import ConfigError
-        from quant_trading.settings import load_settings
+        from quant_trading.core.diagnose import CONNECT_SECONDS, Target, diagnose
     except ImportError as error:
-        text = f"not read, {error.name} is not installed: the next ./desk start installs it"
-        return Finding("settings", Verdict.NOTE, text), "", 0
-    root = Path(os.environ.get("QT_HOME") or checkout)
-    try:
-        settings = load_settings(checkout / "configs" / "paper.yaml", environ=os.environ, root=root)
-    except ConfigError as error:
-        return Finding("settings", Verdict.BAD, str(error)), "", 0
-    if (root / ".env").is_file():
-        finding = Finding("settings", Verdict.OK, ".env is there and overrides configs/paper.yaml")
-    else:
-        text = "no .env, configs/paper.yaml holds; for your own ports: cp .env.example .env"
-        finding = Finding("settings", Verdict.NOTE, text)
-    return finding, settings.ibkr.host, settings.port("paper")
-
-
-def _tws(host: str, port: int) -> Finding:
-    """Whether anything listens where the paper account is expected; says no word to it."""
-    cure = (
-        "start TWS (paper) with Global Configuration -> API -> Settings -> Enable ActiveX and Socket Clients, "
-        "or the simulator: ./desk sim"
+        yield _listens(ibkr.host, settings.port(options.mode), str(error.name))
+        return
+    schedule = RestartSchedule()
+    if options.tws_restart and zone is not None:
+        schedule = RestartSchedule(restart=options.tws_restart, zone=zone)
+    assert ibkr.client_id is not None, "--client-id has a default"
+    target = Target(
+        ibkr.host,
+        settings.port(options.mode),
+        ibkr.client_id,
+        mode=options.mode,
+        account=ibkr.account or "",
+        allow_port_mismatch=ibkr.allow_port_mismatch,
+        symbol=options.symbol.upper(),
+        connect_seconds=min(CONNECT_SECONDS, ibkr.connect_timeout_seconds),
+        schedule=schedule,
     )
-    if not port:
-        return Finding("TWS", Verdict.NOTE, "not looked for: the settings do not say where it is")
+    yield from diagnose(target, clock)
+
+
+def _listens(host: str, port: int, missing: str) -> Finding:
+    """Whether anything listens where TWS is expected, when the client library is not there; says no word to it."""
     try:
-        socket.create_connection((host, port), timeout=2).close()
+        socket.create_connection((host, port), timeout=_PORT_SECONDS).close()
     except OSError as error:
-        return Finding("TWS", Verdict.NOTE, f"nothing answers at {host}:{port} ({error}); {cure}")
-    return Finding("TWS", Verdict.OK, f"something listens at {host}:{port}")
+        return found("tws-not-running", f"nothing answers at {host}:{port} ({error})", host=host, port=port)
+    return is_fine("TWS", f"something listens at {host}:{port}; more is not known, {missing} is not installed")
+
+
+# What is shown.
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """Return 0 when there is nothing to mend, 3 without a session, 4 for a wrong account, else 1."""
+    ids = {finding.id for finding in findings if finding.severity in (Severity.WARN, Severity.BAD)}
+    if ids & NO_SESSION:
+        return 3
+    if ids & ACCOUNT_REFUSED:
+        return 4
+    return 1 if ids else 0
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    """Yield a finding as it is shown: one line when all is well or little is amiss, three when it has to be mended."""
+    head = f"{finding.severity.value:<5} {finding.check:<16} "
+    if finding.severity is Severity.OK:
+        yield head + finding.seen
+    elif finding.severity is Severity.NOTE:
+        yield f"{head}{finding.seen}; {finding.cure}"
+    else:
+        yield head + finding.seen
+        yield f"      {'expected':<16} {finding.expected}"
+        yield f"      {'cure':<16} {finding.cure}"
+
+
+def _as_json(findings: list[Finding]) -> str:
+    rows = [
+        {
+            "check": one.check,
+            "severity": one.severity.value,
+            "id": one.id or None,
+            "seen": one.seen,
+            "expected": one.expected or None,
+            "cure": one.cure or None,
+        }
+        for one in findings
+    ]
+    return json.dumps({"format": FORMAT, "exit_code": exit_code(findings), "findings": rows}, indent=1)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the findings; return 1 when one of them keeps the desk from running, else 0."""
-    parser = argparse.ArgumentParser(prog="desk doctor", description="Say what is here, what is missing and the cure.")
-    parser.add_argument("--environment", choices=sorted(ENVIRONMENT), default="", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    bad = 0
-    for finding in examine(CHECKOUT, options.environment):
-        bad += finding.verdict is Verdict.BAD
-        print(f"{finding.verdict.value:<5} {finding.what:<22} {finding.text}", flush=True)
-    return 1 if bad else 0
+    """Print the findings and return the exit code."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.CRITICAL)  # what matters is printed below, once
+    findings = []
+    for finding in examine(CHECKOUT, options):
+        findings.append(finding)
+        if not options.json:
+            print("\n".join(_lines(finding)), flush=True)
+    if options.json:
+        print(_as_json(findings))
+    return exit_code(findings)
 
 
 if __name__ == "__main__":

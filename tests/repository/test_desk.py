@@ -28,6 +28,13 @@ dev = ["pip>=1"]
 # Tells which Python runs it, where it runs, and what it was given.
 TRADE = "import json, os, sys; print(json.dumps([sys.prefix, os.getcwd(), sys.argv[1:]])); sys.exit(7)\n"
 
+# What the doctor needs besides its own modules before anything is installed; the packages themselves keep Python from
+# taking those of this checkout.
+NEEDED = (
+    "__init__.py", "core/__init__.py", "core/client_ids.py", "core/connect_options.py", "core/diagnose_table.py",
+    "tools/__init__.py",
+)  # fmt: skip
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -35,7 +42,10 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "a checkout"
     (folder / "quant_trading" / "tools").mkdir(parents=True)
     shutil.copy(ROOT / "desk", folder / "desk")
-    shutil.copy(ROOT / "quant_trading" / "tools" / "doctor.py", folder / "quant_trading" / "tools")
+    (folder / "quant_trading" / "core").mkdir()
+    doctor = (ROOT / "quant_trading" / "tools").glob("doctor*.py")
+    for path in (*doctor, *map((ROOT / "quant_trading").joinpath, NEEDED)):
+        shutil.copy(path, folder / path.relative_to(ROOT))
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "constraints.txt").write_text("# nothing\n")
     (folder / "trade.py").write_text(TRADE)
@@ -189,7 +199,7 @@ def test_an_unknown_command_is_answered_with_the_known_ones(checkout: Path) -> N
 def test_the_doctor_works_before_anything_is_installed(checkout: Path) -> None:
     code, said = desk(checkout, "doctor")
     assert code == 0
-    assert "not made yet; the next ./desk start makes it" in said
+    assert "not made yet; start any ./desk command, such as ./desk demo: it makes it" in said
     assert not (checkout / ".venv").exists()
 
 
