@@ -37,7 +37,7 @@ from quant_trading.refdata.sessions import (
 __all__ = ["Cell", "Page", "Stretch", "adjusted_page", "cells_between", "pages_of", "stretch_of"]
 
 _SECOND_NS = 1_000_000_000
-_DAY_SECONDS, _YEAR_DAYS = 86_400, 365
+_DAY_SECONDS = 86_400
 _SLICE_SECONDS = {1: 1_800, 5: 3_600, 10: 14_400, 15: 14_400, 30: 28_800}
 _MONTH = Duration(1, "M")
 _MOST_YEARS = 10
@@ -210,8 +210,7 @@ def _newest(size: BarSize, cells: Sequence[Cell], left: list[int]) -> tuple[list
     if size.is_intraday or taken == left:
         # Days count sessions: a hole between two wanted ones is asked for, too.
         return taken, f"{last - taken[0] + 1} D"
-    years = (cells[last].day - cells[left[0]].day).days // _YEAR_DAYS + 1
-    reach = Duration(min(years, _MOST_YEARS), "Y")
+    reach = Duration(min(_years_between(cells[left[0]].day, cells[last].day), _MOST_YEARS), "Y")
     before = reach.day_before(cells[last].day)
     return [index for index in left if cells[index].day > before], reach.words
 
@@ -230,9 +229,17 @@ def _page(size: BarSize, cells: Sequence[Cell], duration: str, until_ns: int) ->
 def _years(cells: Sequence[Cell], until_ns: int) -> Page:
     """Return the one request for weeks or months: their bars must not be cut by a page that begins within one."""
     end_ns = min(cells[-1].end_ns, until_ns)
-    years = (cells[-1].day - cells[0].day).days // _YEAR_DAYS + 1
+    years = _years_between(cells[0].day, cells[-1].day)
     asked_ns = min(at(cells[-1].day, "23:59:59"), until_ns)
     return Page(_utc(asked_ns), f"{years} Y", cells[0].start_ns, end_ns, tuple(cells))
+
+
+def _years_between(first: date, last: date) -> int:
+    """Return how many years, counted back from `last`, take `first` in."""
+    years = max(1, (last - first).days // 366)
+    while Duration(years, "Y").day_before(last) >= first:
+        years += 1
+    return years
 
 
 def adjusted_page(size: BarSize, cells: Sequence[Cell], until_ns: int, now_ns: int) -> Page:
@@ -246,9 +253,9 @@ def adjusted_page(size: BarSize, cells: Sequence[Cell], until_ns: int, now_ns: i
             f"ADJUSTED_LAST of {size.words} bars: TWS serves them up to now only, and so many in no one request; fetch "
             "TRADES, and let the store adjust them when they are read"
         )
-    days = (exchange_date(now_ns) - cells[0].day).days + 1
-    weeks = -(-days // 7)
-    duration = f"{weeks} W" if weeks <= 52 and size.seconds <= 14_400 else f"{-(-days // _YEAR_DAYS)} Y"
+    first, today = cells[0].day, exchange_date(now_ns)
+    weeks = (today - first).days // 7 + 1
+    duration = f"{weeks} W" if weeks <= 52 and size.seconds <= 14_400 else f"{_years_between(first, today)} Y"
     return Page("", duration, cells[0].start_ns, min(cells[-1].end_ns, until_ns), tuple(cells))
 
 
