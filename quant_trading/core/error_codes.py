@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 __all__ = [
     "ERROR_ROWS",
+    "NOT_SUBSCRIBED",
     "Effect",
     "ErrorClass",
     "ErrorRow",
@@ -204,6 +205,10 @@ ERROR_ROWS: dict[int, ErrorRow] = {
         "time in force was set by a TWS preset: alive, though ib_async ends it",
     ),
 }
+
+
+# What TWS says to who asks for live data without a subscription to them.
+NOT_SUBSCRIBED = frozenset({354, 10089, 10090, 10168, 10186})
 
 
 def classify_message(code: int) -> ErrorClass:

@@ -52,6 +52,7 @@ _COMPETING_SECONDS = 60.0
 _ON_ITS_WAY_SECONDS = 5.0  # what was sent before TWS's word is no sign that it has changed its mind
 _FIRST_RETRY, _LONGEST_RETRY = 15.0, 300.0
 _COMPETING = 10197
+_LIVE_DATA, _DELAYED_DATA = 1, 3  # TWS's market data types; 3 gives live data all the same where they are subscribed
 _ASLEEP_SECONDS = 3600.0  # between two looks while the table of sessions has no answer
 
 
@@ -101,6 +102,7 @@ class StreamDesk:
         self._packet_ns = 0
         self._is_open = False
         self._is_suspended = False
+        self._data_type = _LIVE_DATA
         self._filler = Filler(self._client, self._tap, now_ns, self._contract_of)
         self._client.conn.hasData += self._on_packet
 
@@ -134,6 +136,7 @@ class StreamDesk:
     def open(self) -> None:
         """Ask for every stream: a session has begun."""
         self._is_open, self._is_suspended = True, False
+        self._data_type = _LIVE_DATA  # of every new connection
         self._begin(self._ask_all())
 
     def close(self) -> None:
@@ -189,7 +192,7 @@ class StreamDesk:
             return False
         effect, words = effect_of(code), f"{stream.request.symbol}: TWS {code}: {text}"
         if effect is Effect.ADVISORY:
-            self._note(stream, NoteKind.ADVICE, words)
+            self._note(stream, NoteKind.ADVICE, words, code)
         elif code == _COMPETING:
             self.damage(stream)
             stream.mute_until = asyncio.get_running_loop().time() + _ON_ITS_WAY_SECONDS
@@ -201,7 +204,7 @@ class StreamDesk:
         elif effect is Effect.RETRY:
             self._fail(stream, words)
         else:
-            self._refuse(stream, words)
+            self._refuse(stream, words, code)
         self._flush()
         return True
 
@@ -257,6 +260,10 @@ class StreamDesk:
     def _send(self, stream: Stream, request_id: int, contract: Contract) -> None:
         client, asked = self._client, stream.request
         if asked.kind is StreamKind.QUOTES:
+            data_type = _DELAYED_DATA if asked.takes_delayed else _LIVE_DATA
+            if data_type != self._data_type:  # it holds for the requests that follow
+                client.reqMarketDataType(data_type)
+                self._data_type = data_type
             client.reqMktData(request_id, contract, "", False, False, [])
         elif asked.kind is StreamKind.TRADES:
             client.reqTickByTickData(request_id, contract, "AllLast" if asked.all_trades else "Last", 0, False)
@@ -450,14 +457,14 @@ class StreamDesk:
         if stream.book is not None:
             self.fill(stream)
 
-    def _refuse(self, stream: Stream, text: str) -> None:
+    def _refuse(self, stream: Stream, text: str, code: int = 0) -> None:
         stream.stop_timers()
         stream.state = StreamState.REFUSED
         if stream.request_id is not None:
             self._by_request.pop(stream.request_id, None)
             self._tap.close(stream.request_id)
             stream.request_id = None
-        self._note(stream, NoteKind.REFUSED, text)
+        self._note(stream, NoteKind.REFUSED, text, code)
         self._owner.relieve(f"stream {stream.number}")
         self._owner.notice(text, is_alarm=True)
         self._flush()
@@ -533,5 +540,5 @@ class StreamDesk:
             self.emit(bar)
         self.gap_closed(stream)
 
-    def _note(self, stream: Stream, kind: NoteKind, text: str) -> None:
-        self.emit(StreamNote(stream.number, self._now_ns(), kind, text))
+    def _note(self, stream: Stream, kind: NoteKind, text: str, code: int = 0) -> None:
+        self.emit(StreamNote(stream.number, self._now_ns(), kind, text, code))

@@ -13,15 +13,18 @@ __all__ = ["history_rows", "sink_for"]
 _SECOND_NS = 1_000_000_000
 _NAN = math.nan
 
-# Tick types of live (1..14) and delayed (66..76) data.
+# Tick types of live (1..14) and delayed (66..76) data. Both have names of their own: TWS may send delayed data to who
+# has not asked for them (10090), and nobody should take them for live ones.
 _PRICES = {
     "1": "BID", "2": "ASK", "4": "LAST", "6": "HIGH", "7": "LOW", "9": "CLOSE", "14": "OPEN",
-    "66": "BID", "67": "ASK", "68": "LAST", "72": "HIGH", "73": "LOW", "75": "CLOSE", "76": "OPEN",
+    "66": "DELAYED_BID", "67": "DELAYED_ASK", "68": "DELAYED_LAST", "72": "DELAYED_HIGH", "73": "DELAYED_LOW",
+    "75": "DELAYED_CLOSE", "76": "DELAYED_OPEN",
 }  # fmt: skip
 _SIZES = {
     "0": "BID_SIZE", "3": "ASK_SIZE", "5": "LAST_SIZE", "8": "VOLUME",
-    "69": "BID_SIZE", "70": "ASK_SIZE", "71": "LAST_SIZE", "74": "VOLUME",
+    "69": "DELAYED_BID_SIZE", "70": "DELAYED_ASK_SIZE", "71": "DELAYED_LAST_SIZE", "74": "DELAYED_VOLUME",
 }  # fmt: skip
+_DELAYED_STAMP = "88"
 _UNREPORTED = 2  # a bit of the mask: the exchange does not count it for prices
 
 
@@ -63,6 +66,8 @@ def _quotes(stream: Stream, desk: _Desk) -> Callable[[list[str]], None]:
             field = size_of(fields[3])
             if field is not None:
                 emit(Tick(number, heard(stream), field, _NAN, float(fields[4] or _NAN)))
+        elif fields[0] == "46" and fields[3] == _DELAYED_STAMP:
+            emit(Tick(number, heard(stream), "DELAYED_LAST_TIMESTAMP", _NAN, float(fields[4] or _NAN)))
 
     return take
 

@@ -57,6 +57,7 @@ class StreamRequest:
         regular_hours: False brings what happens before the open and after the close too; for bars.
         all_trades: True adds average-price and other reports that no chart shows; for TRADES.
         deadline_seconds: longest silence inside the session; None learns it from the usual rate.
+        takes_delayed: take delayed data where there is no subscription to live ones; for QUOTES.
         backfill_bar_size: size of the bars that stand in for what QUOTES and TRADES have missed; "" for none.
         exchange, currency, sec_type, primary_exchange, con_id: as in `domain.Instrument`.
     """
@@ -69,6 +70,7 @@ class StreamRequest:
     regular_hours: bool = True
     all_trades: bool = False
     deadline_seconds: float | None = None
+    takes_delayed: bool = False
     backfill_bar_size: str = "1 min"
     exchange: str = "SMART"
     currency: str = "USD"
@@ -84,7 +86,9 @@ class Tick(NamedTuple):
         stream: number of the stream, from 1 on; `StreamHandle.number`.
         time_ns: UTC ns; when it came in for QUOTES, the exchange's second for TRADES.
         field: "LAST", "BID", "ASK", "HIGH", "LOW", "OPEN", "CLOSE" (with price and size), or "LAST_SIZE",
-            "BID_SIZE", "ASK_SIZE", "VOLUME" (price is nan); delayed data have the same names.
+            "BID_SIZE", "ASK_SIZE", "VOLUME" (price is nan). Delayed data, which are 15 to 20 minutes old when they
+            come in, are named "DELAYED_LAST" and so on; "DELAYED_LAST_TIMESTAMP" has as its size the second (since
+            1970) of the last delayed trade.
         price, size: nan where the tick has none.
     """
 
@@ -133,12 +137,17 @@ class NoteKind(Enum):
 
 
 class StreamNote(NamedTuple):
-    """A remark about one stream; stream 0 is about all."""
+    """A remark about one stream; stream 0 is about all.
+
+    Attributes:
+        code: TWS's number when it is TWS that remarks, else 0.
+    """
 
     stream: int
     time_ns: int
     kind: NoteKind
     text: str
+    code: int = 0
 
 
 StreamEvent = Tick | StreamBar | StreamNote

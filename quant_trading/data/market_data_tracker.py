@@ -73,6 +73,8 @@ def _parser() -> ArgumentParser:
     add("--timeframes", default="1m,3m,5m,10m", metavar="LIST", help="minutes of the bars (default: %(default)s)")
     add("--stream", choices=("quotes", "trades"), default="quotes", help="quotes: sampled market data, for many "
         "symbols; trades: every single trade, which TWS gives for few symbols only (default: %(default)s)")  # fmt: skip
+    add("--delayed", action="store_true", help="take data 15 to 20 minutes old where the account has no subscription "
+        "to live ones; every line of them says so")  # fmt: skip
     add("--record", nargs="?", const="", metavar="DIR", help="keep closed bars in the store there, as its kind LIVE "
         "(default: market_data/store)")  # fmt: skip
     add("--record-csv", nargs="?", const="", metavar="DIR", help="append closed bars to SYM_TIMEFRAME_bars_macd.csv "
@@ -99,6 +101,8 @@ def _check(options: Namespace) -> None:
         raise UsageError(f"--duration {options.duration:g}: expected seconds above 0")
     if options.bars is not None and options.bars < 1:
         raise UsageError(f"--bars {options.bars}: expected 1 or more")
+    if options.delayed and options.stream == "trades":
+        raise UsageError("--delayed --stream trades: TWS has no delayed single trades; leave one of them out")
 
 
 def _run(options: Namespace, timeframes: Sequence[int]) -> int:
@@ -128,7 +132,7 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
             table = stack.enter_context(LiveTable(timeframes, Console()))
         tracker = Tracker(
             session, [symbol.upper() for symbol in options.symbols], timeframes, _say, stream=options.stream,
-            shows_ticks=not options.bars_only, recorders=recorders, table=table,
+            takes_delayed=options.delayed, shows_ticks=not options.bars_only, recorders=recorders, table=table,
         )  # fmt: skip
         try:
             tracker.start(with_history=not options.no_history)
@@ -190,6 +194,7 @@ class Tracker:
         timeframes: minutes.
         say: takes each line.
         stream: "quotes" or "trades".
+        takes_delayed: take delayed quotes where there is no subscription to live ones.
         shows_ticks: write single prices and sizes.
         recorders: take closed bars.
         table: is shown instead of lines.
@@ -203,20 +208,27 @@ class Tracker:
         say: Say,
         *,
         stream: str = "quotes",
+        takes_delayed: bool = False,
         shows_ticks: bool = True,
         recorders: "Sequence[Recorder]" = (),
         table: "LiveTable | None" = None,
     ) -> None:
+        from quant_trading.data.tracker_feed import Feed
         from quant_trading.data.tracker_lines import TickLines
 
         self.symbols = tuple(dict.fromkeys(symbols))
         self.feeds: dict[int, Feed] = {}
         self.bars = 0
         self._session, self._timeframes, self._stream = session, tuple(timeframes), stream
+        self._takes_delayed = takes_delayed
         self._say: Say = say if table is None else table.say
         self._recorders, self._table = tuple(recorders), table
         self._lines = TickLines() if shows_ticks and table is None else None
         self._reports: deque[Report] = deque(maxlen=1000)
+        if stream == "trades":
+            self._take_tick = Feed.trade
+        else:
+            self._take_tick = Feed.maybe_delayed if takes_delayed else Feed.tick
         self._began_ns = self._ended_ns = 0
         self._retry_ns = 0
         session.on_report(self._reports.append)
@@ -229,14 +241,16 @@ class Tracker:
         session = self._session
         self._began_ns = session.now_ns()
         kind = StreamKind.TRADES if self._stream == "trades" else StreamKind.QUOTES
-        numbers = {symbol: session.subscribe(StreamRequest(symbol, kind)).number for symbol in self.symbols}
+        wishes = [StreamRequest(symbol, kind, takes_delayed=self._takes_delayed) for symbol in self.symbols]
+        numbers = {wish.symbol: session.subscribe(wish).number for wish in wishes}
         days = -(-_ENOUGH_BARS * max(self._timeframes) // _SESSION_MINUTES) + 1
         history = self._history(self.symbols, f"{days} D") if with_history else {}
         now_ns = session.now_ns()
         for symbol, number in numbers.items():
             feed = Feed(
-                symbol, self._timeframes, grace_ns=_GRACE_NS[self._stream], history=history.get(symbol), now_ns=now_ns
-            )
+                symbol, self._timeframes, grace_ns=_GRACE_NS[self._stream], history=history.get(symbol), now_ns=now_ns,
+                takes_delayed=self._takes_delayed,
+            )  # fmt: skip
             self.feeds[number] = feed
             if feed.warmed:
                 seen = {told.bar.minutes: told.bars_seen for told in feed.warmed}
@@ -303,14 +317,14 @@ class Tracker:
         """Work off what waits in the session's queue."""
         from quant_trading.core.streams import StreamBar, StreamNote, Tick
 
-        feeds, lines, is_trades = self.feeds, self._lines, self._stream == "trades"
+        feeds, lines, take = self.feeds, self._lines, self._take_tick
         for event in self._session.events(timeout_seconds):
             feed = feeds.get(event.stream)
             if type(event) is Tick:
                 if lines is not None:
                     for line in lines.of(event):
                         self._say(line)
-                if feed is not None and (told := feed.trade(event) if is_trades else feed.tick(event)):
+                if feed is not None and (told := take(feed, event)):
                     self._tell(told)
             elif isinstance(event, StreamNote):
                 self._note(event, feed)
@@ -344,7 +358,14 @@ class Tracker:
                 self._say(line)
 
     def _note(self, note: "StreamNote", feed: "Feed | None") -> None:
-        self._say(f"Stream - {note.kind.value}: {note.text}")
+        from quant_trading.core.error_codes import NOT_SUBSCRIBED
+
+        cure = ""
+        if note.code in NOT_SUBSCRIBED:
+            cure = "; subscribe under Client Portal > Settings > Market Data Subscriptions"
+            if not self._takes_delayed:
+                cure += ", or take data 15 to 20 minutes old with --delayed"
+        self._say(f"Stream - {note.kind.value}: {note.text}{cure}")
         if feed is not None:
             self._tell(feed.note(note, self._session.now_ns()))
 
@@ -360,7 +381,9 @@ class Tracker:
         if not due or now_ns < self._retry_ns:
             return
         self._retry_ns = now_ns + _RETRY_NS
-        history = self._history(tuple(due), "1800 S")
+        oldest_ns = min((feed.missing_since_ns or now_ns for feed in due.values()), default=now_ns)
+        seconds = max(1800, (now_ns - oldest_ns) // _SECOND_NS + 600)
+        history = self._history(tuple(due), f"{seconds} S" if seconds <= 86_400 else f"{-(-seconds // 86_400)} D")
         now_ns = self._session.now_ns()
         for symbol, columns in history.items():
             self._tell(due[symbol].fill_start(columns, now_ns))

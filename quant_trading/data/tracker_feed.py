@@ -3,11 +3,16 @@
 Market data come sampled (about four times a second): LAST is the newest trade, VOLUME the total of the day. So each
 new LAST is a trade of its own size, and what VOLUME has grown beyond these sizes traded too, at the last price. What
 comes right after a subscription is a snapshot of the past and no trade.
+
+Delayed data are worked off a quarter of an hour in the past: how far is learned from the second TWS names with their
+trades, and the clock that closes bars is that much behind. So a delayed bar has the times of its trades, and is known
+as late as it was told.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from quant_trading.core.error_codes import NOT_SUBSCRIBED
 from quant_trading.core.streams import NoteKind, StreamBar, StreamNote, Tick
 from quant_trading.data.bars import MINUTE_NS, Bar, BarAggregator, Calendar, TickCounts, regular_hours
 from quant_trading.domain.bars import BarColumns
@@ -18,6 +23,8 @@ __all__ = ["WARMUP_BARS", "Feed", "TrackedBar"]
 # MACD(12, 26, 9) has forgotten its first close to 1e-10 by then.
 WARMUP_BARS = 300
 _SETTLE_NS = 5_000_000_000  # TWS completes a bar of history a moment after its end
+_DELAYED = "DELAYED_"
+_USUAL_LAG_NS, _LONGEST_LAG_NS = 20 * MINUTE_NS, 60 * MINUTE_NS
 
 
 class TrackedBar(NamedTuple):
@@ -54,14 +61,14 @@ class _Line:
         self._count = 0
         self._histogram = 0.0
 
-    def add(self, symbol: str, bar: Bar) -> TrackedBar:
+    def add(self, symbol: str, bar: Bar, *, is_delayed: bool) -> TrackedBar:
         macd, signal, histogram = self._step.step(bar.close)
         self._count += 1
         crossing = 0
         if self._count > WARMUP_BARS:
             crossing = (self._histogram <= 0.0 < histogram) - (self._histogram >= 0.0 > histogram)
         self._histogram = histogram
-        return TrackedBar(symbol, bar, macd, signal, histogram, crossing, self._count)
+        return TrackedBar(symbol, bar, macd, signal, histogram, crossing, self._count, is_delayed)
 
 
 class Feed:
@@ -75,6 +82,7 @@ class Feed:
         grace_ns: how long a minute waits for late ticks.
         history: 1-minute bars up to `now_ns`, None when there are none: then the first bars come from ticks alone.
         now_ns: UTC ns when `history` was read.
+        takes_delayed: data may be delayed; feed them by `maybe_delayed`, for TWS decides by the user's subscriptions.
     """
 
     def __init__(
@@ -86,12 +94,16 @@ class Feed:
         history: BarColumns | None,
         now_ns: int,
         calendar: Calendar = regular_hours,
+        takes_delayed: bool = False,
     ) -> None:
         self.symbol = symbol
         self.quotes: dict[str, float] = {}
         self.ticks = 0
         self.revised = 0  # minutes told already that history later had otherwise
         self._calendar = calendar
+        self._lag_ns: int | None = None if takes_delayed else 0  # None until the first data tell
+        self._first_delayed_ns = 0
+        self._grace_ns = grace_ns
         self._lines = {minutes: _Line() for minutes in timeframes}
         self._is_snapshot = True
         self._has_volume = False
@@ -102,12 +114,13 @@ class Feed:
         self._waits_for: set[str] = set()
         self.due_ns: int | None = None  # from then on history has the minute in which the stream began
         start_ns = int(history.start_ns[0]) if history is not None and len(history.start_ns) else None
-        all_frames = (1, *(n for n in timeframes if n > 1))
-        self._bars = BarAggregator(all_frames, grace_ns=grace_ns, start_ns=start_ns, calendar=calendar)
+        self._bars = self._aggregator(start_ns)
+        self._has_history = start_ns is not None
+        self._counts_before = TickCounts()
         self.warmed: list[TrackedBar] = []
         if history is not None and start_ns is not None:
             self._waits_for.add("stream")
-            self._add_history(history, now_ns)
+            self._add_history(history, now_ns - _USUAL_LAG_NS if takes_delayed else now_ns)
             if self._known_until:
                 self.warmed = self._lined(self._bars.advance(self._known_until + grace_ns))
             self._bars.hold()
@@ -115,7 +128,18 @@ class Feed:
     @property
     def counts(self) -> TickCounts:
         """Return what became of the trades."""
-        return self._bars.counts
+        now, before = self._bars.counts, self._counts_before
+        return TickCounts(*(getattr(now, name) + getattr(before, name) for name in TickCounts.__slots__))
+
+    @property
+    def missing_since_ns(self) -> int | None:
+        """Return the start (UTC ns) of the oldest minute that has not been told."""
+        return self._bars.next_ns
+
+    @property
+    def is_delayed(self) -> bool:
+        """Return whether its data are known to be delayed."""
+        return bool(self._lag_ns)
 
     # What the session tells.
 
@@ -152,6 +176,42 @@ class Feed:
         bars = self._bars.tick(tick.time_ns, tick.price, tick.size)
         return self._lined(bars) if bars else ()
 
+    def maybe_delayed(self, tick: Tick) -> Sequence[TrackedBar]:
+        """Take one tick of a stream that takes delayed data; live ones come where the user has a subscription."""
+        number, ns, field, price, size = tick
+        name = field.removeprefix(_DELAYED)
+        if name == "LAST_TIMESTAMP":
+            return self._learn(ns, size)
+        is_late, is_trade = name != field, name in ("LAST", "LAST_SIZE", "VOLUME")
+        told: Sequence[TrackedBar] = ()
+        if is_trade and not is_late and self._lag_ns is None:
+            self._lag_ns = 0
+            told = self._began(ns, ns)
+        lag = self._lag_ns
+        if is_trade and lag is not None and (lag > 0) is is_late:
+            return [*told, *self.tick(Tick(number, ns - lag, name, price, size))]
+        # A quote; or a trade of the snapshot, from which nothing can be learned; or of the other kind than the rest.
+        self.ticks += 1
+        if is_late:
+            self._first_delayed_ns = self._first_delayed_ns or ns
+        if price == price or name == "VOLUME":
+            self.quotes[name] = price if price == price else size
+        return told
+
+    def _learn(self, ns: int, second: float) -> Sequence[TrackedBar]:
+        """Learn how old the data are: the shortest time from a trade to its coming in; stamps may be of old trades."""
+        if second != second:
+            return ()
+        lag = ns - int(second) * 1_000_000_000
+        if ns <= self._first_delayed_ns or not 0 < lag <= _LONGEST_LAG_NS:
+            return ()
+        is_first, self._lag_ns = self._lag_ns is None, min(lag, self._lag_ns or lag)
+        if not is_first:
+            return ()
+        if "VOLUME" in self.quotes:  # what has been told so far is the past
+            self._is_snapshot, self._has_volume, self._total = False, True, self.quotes["VOLUME"]
+        return self._began(ns - lag, ns)
+
     def _volume(self, ns: int, total: float) -> Sequence[TrackedBar]:
         self.quotes["VOLUME"] = total
         last = self.quotes.get("LAST")
@@ -178,17 +238,43 @@ class Feed:
 
     def note(self, note: StreamNote, now_ns: int) -> Sequence[TrackedBar]:
         """Take a remark of the session about the stream."""
+        lag = self._lag_ns
         if note.kind is NoteKind.GAP:
-            self._is_snapshot = True
+            self._is_snapshot, self._first_delayed_ns = True, 0
+            if lag != 0 and not self._has_history:
+                self._begin_anew()
+                return ()
             self._waits_for.add("gap")
             self._bars.hold()
+        elif note.kind is NoteKind.FILLED and lag and self._has_history:
+            # The session has filled what came in late; what was missing in it lies further back.
+            self._waits_for.discard("gap")
+            self._waits_for.add("stream")
+            return self._began(note.time_ns - lag, now_ns)
         elif note.kind is NoteKind.FILLED:
             return self._go_on("gap", now_ns)
-        elif note.kind is NoteKind.LIVE and "stream" in self._waits_for:
+        elif note.kind is NoteKind.LIVE and lag == 0:
             return self._began(note.time_ns, now_ns)
+        elif note.code in NOT_SUBSCRIBED and lag == 0:
+            # What comes now is not all there is: minutes would look quiet that were not.
+            self._waits_for.add("subscription")
+            self._bars.hold()
         return ()
 
+    def _begin_anew(self) -> None:
+        """Leave the gap of a delayed stream open: there is no history that could tell what was in it."""
+        self._counts_before = self.counts
+        self._known_until = 0
+        self._bars = self._aggregator(None)
+
+    def _aggregator(self, start_ns: int | None) -> BarAggregator:
+        frames = (1, *(n for n in self._lines if n > 1))
+        return BarAggregator(frames, grace_ns=self._grace_ns, start_ns=start_ns, calendar=self._calendar)
+
     def _began(self, ns: int, now_ns: int) -> Sequence[TrackedBar]:
+        """Take note that data flow from `ns` on: the minute they began in has to come from history."""
+        if "stream" not in self._waits_for:
+            return ()
         self._waits_for.discard("stream")
         opened, _ = self._calendar(ns)
         end_ns = ns + MINUTE_NS - (ns - opened) % MINUTE_NS
@@ -201,13 +287,13 @@ class Feed:
 
     def backfill(self, bar: StreamBar) -> None:
         """Take a minute that history has in place of a gap."""
-        if bar.is_final:
+        if bar.is_final and (self._has_history or self._lag_ns == 0):
             self._add(bar.start_ns, (bar.open, bar.high, bar.low, bar.close), bar.volume)
 
     def fill_start(self, history: BarColumns, now_ns: int) -> Sequence[TrackedBar]:
         """Take the history asked for at `due_ns`; bars go on when it has the minute in which the stream began."""
         due_ns = self.due_ns
-        self._add_history(history, now_ns)
+        self._add_history(history, now_ns - (self._lag_ns or 0))
         if due_ns is None or self._known_until < due_ns - _SETTLE_NS:
             return ()
         self.due_ns = None
@@ -215,14 +301,16 @@ class Feed:
 
     def is_due(self, now_ns: int) -> bool:
         """Return True when `advance` would close a bar, or begin."""
+        if self._lag_ns is None:
+            return False
         if self._bars.next_ns is None:
             return True
         due_ns = self._bars.due_ns
-        return due_ns is not None and now_ns >= due_ns
+        return due_ns is not None and now_ns - self._lag_ns >= due_ns
 
     def advance(self, now_ns: int) -> Sequence[TrackedBar]:
         """Take the time; no tick stamped before it may come later."""
-        return self._lined(self._bars.advance(now_ns))
+        return () if self._lag_ns is None else self._lined(self._bars.advance(now_ns - self._lag_ns))
 
     # Inside.
 
@@ -239,7 +327,7 @@ class Feed:
 
     def _go_on(self, reason: str, now_ns: int) -> Sequence[TrackedBar]:
         self._waits_for.discard(reason)
-        return () if self._waits_for else self._lined(self._bars.release(now_ns))
+        return () if self._waits_for else self._lined(self._bars.release(now_ns - (self._lag_ns or 0)))
 
     def _add(self, start_ns: int, prices: tuple[float, float, float, float], volume: float) -> None:
         if not self._bars.add_minute(start_ns, prices, volume):
@@ -248,13 +336,13 @@ class Feed:
                 self.revised += 1
 
     def _lined(self, bars: Sequence[Bar]) -> list[TrackedBar]:
-        told = []
-        for bar in bars:
+        told, lag = [], self._lag_ns or 0
+        for bar in (bar._replace(known_ns=bar.known_ns + lag) for bar in bars) if lag else bars:
             if bar.minutes == 1:
                 self._recent[bar.start_ns] = bar
                 if len(self._recent) > 60:
                     del self._recent[next(iter(self._recent))]
             line = self._lines.get(bar.minutes)
             if line is not None:
-                told.append(line.add(self.symbol, bar))
+                told.append(line.add(self.symbol, bar, is_delayed=lag > 0))
         return told

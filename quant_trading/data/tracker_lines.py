@@ -10,7 +10,8 @@ from quant_trading.refdata.sessions import EXCHANGE_ZONE
 __all__ = ["TickLines", "bar_lines", "exchange_time", "price_text", "size_text", "utc_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SIZE_OF = {"LAST": "LAST_SIZE", "BID": "BID_SIZE", "ASK": "ASK_SIZE"}
+_SIZE_OF = {f"{kind}{name}": f"{kind}{name}_SIZE" for kind in ("", "DELAYED_") for name in ("LAST", "BID", "ASK")}
+_NO_SIZE = "DELAYED_LAST_TIMESTAMP"
 
 
 class TickLines:
@@ -28,7 +29,7 @@ class TickLines:
             if name is not None and size == size:
                 self._told[(number, name)] = size
                 yield f"Size Update - ReqID: {number}, {name}: {size_text(size)}"
-        elif size == size and self._told.pop((number, field), None) != size:
+        elif size == size and field != _NO_SIZE and self._told.pop((number, field), None) != size:
             yield f"Size Update - ReqID: {number}, {field}: {size_text(size)}"
 
 
@@ -57,7 +58,8 @@ def utc_time(ns: int) -> str:
 def bar_lines(told: TrackedBar) -> Iterator[str]:
     """Yield the line of a closed bar and, when its histogram crossed 0, one of the crossing."""
     bar = told.bar
-    name = f"{told.symbol} {bar.minutes}m {exchange_time(bar.start_ns)}"
+    delayed = " delayed" if told.is_delayed else ""
+    name = f"{told.symbol} {bar.minutes}m {exchange_time(bar.start_ns)}{delayed}"
     prices = " ".join(
         f"{letter} {price_text(price)}"
         for letter, price in (("O", bar.open), ("H", bar.high), ("L", bar.low), ("C", bar.close))

@@ -78,7 +78,7 @@ class LiveTable:
             cells = [price_text(quotes[name]) if name in quotes else "" for name in ("LAST", "BID", "ASK")]
             cells.append(size_text(quotes["VOLUME"]) if "VOLUME" in quotes else "")
             cells += [self._cell(feed.symbol, minutes) for minutes in self._timeframes]
-            table.add_row(feed.symbol, *cells)
+            table.add_row(f"{feed.symbol} delayed" if feed.is_delayed else feed.symbol, *cells)
         return table
 
     def _cell(self, symbol: str, minutes: int) -> str:

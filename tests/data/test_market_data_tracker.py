@@ -218,7 +218,7 @@ class Scene:
     def __init__(self, **options: Any) -> None:
         from quant_trading.tws_sim.virtual import VirtualLoop
 
-        self.market = Meddler(simulator())
+        self.market = Meddler(simulator(**options.pop("config", {})))
         self.loop = VirtualLoop()
         self.loop.listen("127.0.0.1", PORT, self.market)
         self.session = IBKRSession(
