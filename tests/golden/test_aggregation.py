@@ -126,6 +126,7 @@ def test_ten_minutes_of_fives_across_the_change_of_the_clock_and_on_half_days() 
     assert plain(told) == expected
 
 
+@pytest.mark.slow
 def test_ibkrs_own_5_minute_bars_from_its_1_minute_bars() -> None:
     theirs = table("intraday/ibkr_5m_rth_2026_same_window_as_1m.parquet")
     equal = quiet = compared = 0

@@ -82,7 +82,7 @@ def test_equity_of_every_session_is_that_of_both_engines(case):
     assert run.metrics.total_return == pytest.approx(figures["vectorbt_total_return"], abs=1e-12)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param("SPY_5m_2018_2019", marks=pytest.mark.slow), *list(CASES)[1:]])
 def test_the_kernel_and_the_fast_path_give_the_same_fills(case):
     run = result(case)
     bars = panel(case)

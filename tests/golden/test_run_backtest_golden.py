@@ -3,6 +3,7 @@
 import csv
 import json
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import pytest
 
 from quant_trading.backtesting.run_backtest import main
 from quant_trading.data.store import load_panel, save_bars
-from quant_trading.domain.bars import BarColumns, panel_from_columns
+from quant_trading.domain.bars import BarColumns, BarPanel, panel_from_columns
 from tests.shared_data import golden, market_data, needs_shared
 
 pytestmark = needs_shared
 
-SERIES = ("SPY_5m_2018_2019", "AAPL_5m_2025", "NVDA_5m_2025", "WEBL_5m_2025")
+# The engine meets every series in test_macd_cross.py and its neighbours; of the command the fast suite sees one.
+SERIES = (
+    "AAPL_5m_2025",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("SPY_5m_2018_2019", "NVDA_5m_2025", "WEBL_5m_2025")),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +42,8 @@ def rows_of(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def bars_of(series: str, folder: Path) -> str:
-    """Write the bars of one golden series as a CSV and return its symbol."""
+@cache
+def panel_of(series: str) -> BarPanel:
     from pyarrow import parquet
 
     symbol = series.partition("_")[0]
@@ -49,9 +54,13 @@ def bars_of(series: str, folder: Path) -> str:
         table = table.filter(np.array(table["symbol"].to_pylist()) == symbol)
     start = starts_of(table)
     prices = [table[c].to_numpy().astype(np.float64) for c in ("open", "high", "low", "close", "volume")]
-    columns = BarColumns(start, start + 300 * 10**9, *prices)
-    save_bars(folder, panel_from_columns([symbol], "5 mins", [columns]))
-    return symbol
+    return panel_from_columns([symbol], "5 mins", [BarColumns(start, start + 300 * 10**9, *prices)])
+
+
+def bars_of(series: str, folder: Path) -> str:
+    """Write the bars of one golden series as a CSV and return its symbol."""
+    save_bars(folder, panel_of(series))
+    return panel_of(series).symbols[0]
 
 
 def run(folder: Path, symbol: str, *more: str) -> dict[str, Any]:
@@ -128,12 +137,23 @@ def test_the_cached_macd_lines_are_those_of_pandas_and_ta_lib(
     assert checked > 1500
 
 
-@pytest.mark.parametrize(("symbol", "frame"), [(s, f) for s in ("SPY", "FAS", "WEBL") for f in ("3m", "5m", "10m")])
-def test_resampled_candles_are_exact(symbol: str, frame: str, tmp_path: Path) -> None:
+@cache
+def minute_bars() -> Any:
     from pyarrow import parquet
 
     with parquet.ParquetFile(market_data("intraday/ibkr_1m_rth_2026.parquet")) as file:
-        table = file.read()
+        return file.read()
+
+
+FIRST_FRAMES = [("SPY", "3m"), ("FAS", "5m"), ("WEBL", "10m")]
+OTHER_FRAMES = [(s, f) for s in ("SPY", "FAS", "WEBL") for f in ("3m", "5m", "10m") if (s, f) not in FIRST_FRAMES]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "frame"), [*FIRST_FRAMES, *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHER_FRAMES)]
+)
+def test_resampled_candles_are_exact(symbol: str, frame: str, tmp_path: Path) -> None:
+    table = minute_bars()
     table = table.filter(np.array(table["symbol"].to_pylist()) == symbol)
     start = starts_of(table)
     prices = [table[c].to_numpy().astype(np.float64) for c in ("open", "high", "low", "close", "volume")]
@@ -164,12 +184,14 @@ def account(*words: str) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize(("lag", "fill"), [("lag0", "same_close"), ("lag1", "next_close")])
+@pytest.mark.parametrize(
+    ("lag", "fill"), [("lag0", "same_close"), pytest.param("lag1", "next_close", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("signal", "strategy"),
     [
         ("bottom10", ("REVERSAL_RANK", "lookback=1", "count=10")),
-        ("ret_le_-2pct", ("REVERSAL", "lookback=1", "threshold=-0.02")),
+        pytest.param("ret_le_-2pct", ("REVERSAL", "lookback=1", "threshold=-0.02"), marks=pytest.mark.slow),
     ],
 )
 def test_the_daily_reversal_is_that_of_bt_and_vectorbt(
@@ -238,7 +260,7 @@ def strategy_file(name: str, text: str) -> None:
     Path("home", "strategies", f"{name}.py").write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "GE", "NFLX"])
+@pytest.mark.parametrize("symbol", ["AAPL", *(pytest.param(name, marks=pytest.mark.slow) for name in ("GE", "NFLX"))])
 def test_the_figures_of_a_held_share_are_those_of_three_libraries(symbol: str, tmp_path: Path) -> None:
     from pyarrow import parquet
 
