@@ -13,7 +13,7 @@ from math import erf, exp, pi, sqrt
 
 import numpy as np
 
-from quant_trading.tws_sim.noise import KeyArray, normals
+from quant_trading.tws_sim.noise import KeyArray, bits_across, normals_of
 from quant_trading.tws_sim.tape import FloatArray, IntArray
 
 __all__ = ["KNOTS", "Course", "bridges", "restless_clock", "round_the_clock"]
@@ -59,12 +59,13 @@ class Course:
 
 
 def bridges(keys: KeyArray, lane: int, clock: FloatArray) -> FloatArray:
-    """Return Brownian bridges from 0 to 0 at the moments of a clock, float64[len(keys), len(clock)]."""
-    walk = np.zeros((len(keys), len(clock)))
-    steps = normals(keys, lane, len(clock) - 1)
-    steps *= np.sqrt(np.diff(clock))
-    np.cumsum(steps, axis=1, out=walk[:, 1:])
-    walk -= walk[:, -1:] * clock
+    """Return Brownian bridges from 0 to 0, float64[len(clock), len(keys)]: a row for each moment of the clock."""
+    # Moments first: there are few of them and many bridges, and each pass goes along the bridges.
+    walk = np.zeros((len(clock), len(keys)))
+    np.multiply(normals_of(bits_across(keys, lane, len(clock) - 1)), np.sqrt(np.diff(clock))[:, None], out=walk[1:])
+    for moment in range(1, len(clock) - 1):
+        walk[moment + 1] += walk[moment]
+    walk -= walk[-1] * clock[:, None]
     return walk
 
 

@@ -8,15 +8,16 @@ from quant_trading.tws_sim.aggregate import no_bars, rows
 from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
-__all__ = ["PIECE", "Days", "MadeDays"]
+__all__ = ["LONGEST_STRETCH", "PIECE", "Days", "MadeDays"]
 
 PIECE = 64
 """Days are made in pieces of this many, counted from the first."""
 
+LONGEST_STRETCH = 8
+"""Who asked for the last year asks for it again: as many pieces are kept together, 30 kilobytes."""
+
 # Quotes look at yesterday's close, again and again; a piece has four kilobytes.
 _KEPT_PIECES = 2
-# Who asked for the last year asks for it again: a stretch of a year or two is kept, 30 kilobytes at most.
-_LONGEST_STRETCH = 8
 
 
 class Days:
@@ -65,16 +66,25 @@ class MadeDays(Days):
         if last <= first:
             return no_bars()
         behind = first - self._stretch_first
-        if behind >= 0 and last <= self._stretch_first + len(self._stretch):
+        if self._has(first, last):
             return rows(self._stretch, slice(behind, behind + last - first))
         end = -(-last // PIECE)
         made = self._kept.find(begin) if end - begin == 1 else None
         if made is None:
             made = self._make(begin * PIECE, min(end * PIECE, len(self)))
-            if 1 < end - begin <= _LONGEST_STRETCH:
+            if 1 < end - begin <= LONGEST_STRETCH:
                 self._stretch, self._stretch_first = made, begin * PIECE
             else:
                 # The day that is running is asked for again. A copy, for a view would keep the whole stretch.
                 tail = np.arange((end - 1 - begin) * PIECE, len(made))
                 self._kept.keep(end - 1, made if end - begin == 1 else rows(made, tail))
         return rows(made, slice(first - begin * PIECE, last - begin * PIECE))
+
+    def stretch_around(self, day: int) -> tuple[int, int]:
+        """Return the first and the last number of the days made with one day, as `rows` takes them."""
+        if self._has(day, day + 1):
+            return self._stretch_first, self._stretch_first + len(self._stretch)
+        return day, day + 1
+
+    def _has(self, first: int, last: int) -> bool:
+        return self._stretch_first <= first and last <= self._stretch_first + len(self._stretch)

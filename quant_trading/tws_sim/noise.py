@@ -11,7 +11,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KeyArray", "bits_at", "keys_at", "mix", "name_key", "normals", "normals_of", "uniforms", "uniforms_of"]
+__all__ = ["KeyArray", "bits_across", "bits_at", "keys_at", "keys_of", "mix", "name_key", "normals", "normals_of",
+           "uniforms", "uniforms_of"]  # fmt: skip
 
 KeyArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
@@ -73,12 +74,28 @@ def keys_at(key: int, positions: IntArray) -> KeyArray:
     return _scramble(state)
 
 
+def keys_of(streams: list[int], positions: IntArray) -> KeyArray:
+    """Return the stream keys of several streams at the same positions, uint64[len(streams), len(positions)]."""
+    state = positions.astype(np.uint64)
+    state += _ONE
+    state *= _GAMMA_U
+    return _scramble(state + np.array(streams, dtype=np.uint64)[:, None])
+
+
 def bits_at(keys: KeyArray, lane: int, width: int) -> KeyArray:
     """Return uint64[len(keys), width] of random bits."""
     first = lane * _LANE_WIDTH + 1
     counter = np.arange(first, first + width, dtype=np.uint64)
     counter *= _GAMMA_U
     return _scramble(keys[:, None] + counter)
+
+
+def bits_across(keys: KeyArray, lane: int, width: int) -> KeyArray:
+    """Return the same bits the other way round, uint64[width, len(keys)]: for few numbers of many keys."""
+    first = lane * _LANE_WIDTH + 1
+    counter = np.arange(first, first + width, dtype=np.uint64)
+    counter *= _GAMMA_U
+    return _scramble(counter[:, None] + keys)
 
 
 def uniforms(keys: KeyArray, lane: int, width: int) -> FloatArray:

@@ -7,25 +7,27 @@ Not modelled: listings that begin or end.
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
-import numpy.typing as npt
 
 from quant_trading.refdata.sessions import LAST_SESSION_DAY
 from quant_trading.tws_sim.actions import Actions
-from quant_trading.tws_sim.aggregate import concat, rows, typical_price
-from quant_trading.tws_sim.company_events import corporate_actions, splits_of
-from quant_trading.tws_sim.course import KNOTS, Course, restless_clock, round_the_clock
-from quant_trading.tws_sim.day_path import DayPath, Factors, on_grid
-from quant_trading.tws_sim.days import Days, MadeDays
+from quant_trading.tws_sim.aggregate import rows, typical_price
+from quant_trading.tws_sim.company_events import corporate_actions
+from quant_trading.tws_sim.course import KNOTS, restless_clock, round_the_clock
+from quant_trading.tws_sim.day_path import DayPath, on_grid
+from quant_trading.tws_sim.days import Days
+from quant_trading.tws_sim.factors import Factors
 from quant_trading.tws_sim.halts import Halt
 from quant_trading.tws_sim.hours import STOCKS, Calendar
 from quant_trading.tws_sim.instruments import SeededDirectory
 from quant_trading.tws_sim.market import SeriesTape
 from quant_trading.tws_sim.noise import keys_at, mix, name_key, uniforms
 from quant_trading.tws_sim.refine import prints_needed, refine
+from quant_trading.tws_sim.roster import Roster, path_minutes
 from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series, days_spread
+from quant_trading.tws_sim.sessions_split import LONG_SESSION_MINUTES, in_time, minutes_of
 from quant_trading.tws_sim.tape import Contract, FloatArray, IntArray, TapeBars
 from quant_trading.tws_sim.universe import LISTINGS, Listing, contract_of
 
@@ -34,12 +36,11 @@ __all__ = ["FIRST_DAY", "SeededMarket", "seeded_tape"]
 FIRST_DAY = date(2000, 1, 3)
 _LEVEL_DAY = date(2025, 1, 2)
 _SCALE = 100
-_LONG_SESSION_MINUTES = 720
 _DAY_NS = DAY_SECONDS * SECOND_NS
 
 _EXTENDED_SHARE = {"pre": 0.015, "post": 0.02}
 _PRE_MINUTES, _POST_MINUTES = 330, 240
-_STREAMS = {"minutes": 4, "pre": 5, "post": 6, "halts": 7}
+_STREAMS = {"pre": 5, "post": 6, "halts": 7}
 _WILD, _HALTS_PER_DAY = 0.5, 0.002
 
 
@@ -79,26 +80,31 @@ class SeededMarket:
         # No calendar mixes sessions that last a day with shorter ones.
         self._clock = (
             restless_clock
-            if np.median(self.close_ns - self.open_ns) < _LONG_SESSION_MINUTES * 60 * SECOND_NS
+            if np.median(self.close_ns - self.open_ns) < LONG_SESSION_MINUTES * 60 * SECOND_NS
             else round_the_clock
         )
         knot_clock = self._clock(KNOTS)
         self._factors = cache(lambda: Factors(seed, self.stamps, self._half_day, level_index, knot_clock))
+        self._numbers = {contract: number for number, contract in enumerate(self.listings)}
+        self._roster = cache(self._make_roster)
+
+    def _make_roster(self) -> Roster:
+        names = [(listing, self._key(listing)) for listing in self.listings.values()]
+        return Roster(self._factors(), names, (self.open_ns, self.close_ns), self._clock)
 
     def series(self, contract: Contract) -> tuple[Series, ...]:
         """Return the one series of a listed contract."""
         listing = self.listings[contract]
         key = self._key(listing)
-        path, splits = DayPath(self._factors(), listing, key), splits_of(listing)
-        days = MadeDays(self.stamps, lambda first, last: _as_traded(path.make(first, last), splits, self.stamps))
+        roster, number = self._roster(), self._numbers[contract]
+        days = roster.days(number)
 
         def load_blocks(first: int, last: int, use_rth: bool) -> TapeBars:
-            parents = days.rows(first, last)
-            regular = self._session_minutes(key, path, parents, first, last)
+            regular = roster.minutes(number, first, last)
             if use_rth:
                 return regular
             pre, post = self._extended_bars(listing, days, first, last)
-            return _in_time([self._extended(key, "pre", pre), regular, self._extended(key, "post", post)])
+            return in_time([self._extended(key, "pre", pre), regular, self._extended(key, "post", post)])
 
         def load_all_hours(first: int, last: int) -> TapeBars:
             return _whole_days(days.rows(first, last), *self._extended_bars(listing, days, first, last))
@@ -115,6 +121,7 @@ class SeededMarket:
             scale=_SCALE,
             load_blocks=load_blocks,
             load_all_hours=load_all_hours,
+            load_seconds=partial(roster.seconds, number),
         )
         series.halts = self._halts_of(listing, key)
         return (series,)
@@ -172,12 +179,13 @@ class SeededMarket:
 
     def minutes(self, key_name: str, days: TapeBars, opens: IntArray, closes: IntArray, listing: Listing) -> TapeBars:
         """Return the minutes of spans beside this market's sessions, given by their bars, opens and closes."""
-        return self._minutes(mix(self._seed, name_key(key_name)), days, opens, closes, listing.scale)
+        return minutes_of(mix(self._seed, name_key(key_name)), days, opens, closes, listing.scale)
 
     def session_minutes(self, listing: Listing, days: TapeBars, first: int, last: int) -> TapeBars:
         """Return the minutes of the sessions first <= day < last, whose bars are `days`."""
         path = DayPath(self._factors(), listing, self._key(listing))
-        return self._session_minutes(mix(self._seed, name_key(listing.symbol)), path, days, first, last)
+        key, span = mix(self._seed, name_key(listing.symbol)), slice(first, last)
+        return path_minutes(path, key, days, (self.open_ns[span], self.close_ns[span]), first, self._clock)
 
     def _key(self, listing: Listing) -> int:
         return mix(self._seed, name_key(f"{listing.symbol}.{listing.currency}"))
@@ -227,33 +235,6 @@ class SeededMarket:
         open_, high, low = (np.where(few & (count == 1), close, price) for price in (open_, high, low))
         return TapeBars(start_ns, open_, high, low, close, volume, typical_price(open_, high, low, close), count)
 
-    def _session_minutes(self, key: int, path: DayPath, days: TapeBars, first: int, last: int) -> TapeBars:
-        """Return the minutes of the sessions first <= day < last, whose bars are `days`, along the course of each."""
-        scale = path.scale
-        knots, deviation = path.course(first, last, days.open * scale, days.close * scale)
-
-        def course(same: npt.NDArray[np.bool_]) -> Course:
-            return Course(knots[same], deviation[same], self._clock)
-
-        return self._minutes(key, days, self.open_ns[first:last], self.close_ns[first:last], scale, course)
-
-    def _minutes(
-        self, key: int, days: TapeBars, opens: IntArray, closes: IntArray, scale: int,
-        course: Callable[[npt.NDArray[np.bool_]], Course] | None = None,
-    ) -> TapeBars:  # fmt: skip
-        """Return the minutes of the spans of `days`; `course` gives that of some of them."""
-        minutes = (closes - opens) // (60 * SECOND_NS)
-        parts = []
-        for n in sorted(set(minutes.tolist())):
-            same = minutes == n
-            parents = _restamped(rows(days, same), opens[same])
-            keys = keys_at(mix(key, _STREAMS["minutes"]), parents.start_ns // SECOND_NS)
-            always = np.ones(len(parents), dtype=np.bool_)
-            weights = _smile(n) if n < _LONG_SESSION_MINUTES else _round_the_clock(n)
-            along = None if course is None else course(same)
-            parts.append(refine(parents, n, 60, keys, weights, parents.open, always, scale, along))
-        return _in_time(parts)
-
     def _extended(self, key: int, part: str, parents: TapeBars) -> TapeBars:
         n = _PRE_MINUTES if part == "pre" else _POST_MINUTES
         # Trading thickens toward the open and thins out after the close.
@@ -277,46 +258,6 @@ def _contract(listing: Listing) -> Contract:
 
 def _to_cents(price: FloatArray) -> FloatArray:
     return on_grid(price, scale=_SCALE, floor=1.0)
-
-
-def _as_traded(days: TapeBars, actions: Actions, stamps: IntArray) -> TapeBars:
-    """Return some of the days `stamps` with the prices and volumes there were before the splits to come."""
-    if not actions.has_splits:
-        return days
-    shares = actions.split_factor(days.start_ns, int(stamps[-1]))
-    open_, high, low, close, wap = (
-        np.rint(price * shares * _SCALE) / _SCALE for price in (days.open, days.high, days.low, days.close, days.wap)
-    )
-    volume = np.maximum(1.0, np.rint(days.volume / shares))
-    count = np.minimum(np.maximum(4, days.count), volume).astype(np.int64)
-    return TapeBars(days.start_ns, open_, high, low, close, volume, wap, count)
-
-
-@cache
-def _round_the_clock(minutes: int) -> FloatArray:
-    """Return each minute's share of the trades of a session that lasts a day: most of them while New York is open."""
-    position = np.linspace(0.0, 24.0, minutes)
-    weights = 1.0 + 6.0 * np.exp(-(((position - 18.0) / 3.0) ** 2))
-    return np.asarray(weights / weights.sum())
-
-
-@cache
-def _smile(minutes: int) -> FloatArray:
-    """Return each minute's share of a session's trades: busy at both ends, busiest at the auctions."""
-    position = np.linspace(-1.0, 1.0, minutes)
-    weights = 1.0 + 1.8 * position**2
-    weights[0] *= 3.0
-    weights[-1] *= 6.0
-    return np.asarray(weights / weights.sum())
-
-
-def _restamped(bars: TapeBars, start_ns: IntArray) -> TapeBars:
-    return TapeBars(start_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.wap, bars.count)
-
-
-def _in_time(parts: list[TapeBars]) -> TapeBars:
-    merged = concat(parts)
-    return rows(merged, np.argsort(merged.start_ns, kind="stable")) if len(parts) > 1 else merged
 
 
 def _whole_days(days: TapeBars, pre: TapeBars, post: TapeBars) -> TapeBars:

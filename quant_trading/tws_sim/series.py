@@ -14,13 +14,14 @@ import numpy.typing as npt
 from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
 from quant_trading.tws_sim.days import Days
 from quant_trading.tws_sim.halts import Halt, without_halted
-from quant_trading.tws_sim.noise import keys_at, mix
+from quant_trading.tws_sim.noise import KeyArray, keys_at, mix
 from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.refine import refine
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars, TradeTicks, What
 from quant_trading.tws_sim.ticks import TopRows, cut_trades, top_rows, trades_of
 
-__all__ = ["DAY_SECONDS", "SECOND_NS", "Series", "SessionSoFar", "days_spread", "spread_ticks"]
+__all__ = ["DAY_SECONDS", "SECOND_NS", "Series", "SessionSoFar", "days_spread", "second_keys", "split_seconds",
+           "spread_ticks"]  # fmt: skip
 
 SECOND_NS = 1_000_000_000
 DAY_SECONDS = 86_400
@@ -45,6 +46,18 @@ def days_spread(days: Days, spread_bps: float, scale: int) -> Callable[[int, int
         return spread_ticks(previous, spread_bps, scale)
 
     return spread
+
+
+def second_keys(key: int, starts: IntArray) -> KeyArray:
+    """Return the streams from which the seconds of a series' blocks are drawn."""
+    return keys_at(mix(key, _STREAM_SECONDS), starts // SECOND_NS)
+
+
+def split_seconds(
+    parents: TapeBars, length: int, keys: KeyArray, before: FloatArray, is_opening: npt.NDArray[np.bool_], scale: int
+) -> TapeBars:
+    """Return the seconds of blocks of one length; arguments as `refine` takes them."""
+    return refine(parents, length, 1, keys, np.full(length, 1.0 / length), before, is_opening, scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +143,7 @@ class Series:
         scale: int,
         load_blocks: Callable[[int, int, bool], TapeBars],
         load_all_hours: Callable[[int, int], TapeBars] | None = None,
+        load_seconds: Callable[[int, int, int], TapeBars] | None = None,
         midnight_ns: IntArray | None = None,
         day_start_ns: IntArray | None = None,
         has_extended_hours: bool = True,
@@ -153,6 +167,7 @@ class Series:
         self.scale = scale
         self._load_blocks = load_blocks
         self._load_all_hours = load_all_hours
+        self._load_seconds = load_seconds
         self._day_blocks: Recent[tuple[int, bool], TapeBars] = Recent(_CACHED_DAYS)
         self._so_far: Recent[tuple[int, int], SessionSoFar] = Recent(_CACHED_BLOCKS)
         self._runs: dict[tuple[int, int, bool], _Run] = {}
@@ -189,6 +204,11 @@ class Series:
     def halt_at(self, at_ns: int) -> Halt | None:
         """Return the halt that is on at `at_ns`."""
         return next((halt for halt in self.halts if halt.start_ns <= at_ns < halt.end_ns), None)
+
+    def _halts_on(self, day: int) -> bool:
+        """Say whether trading stops during the session; its blocks are then not what was loaded."""
+        opens_ns, closes_ns = self.open_ns[day], self.close_ns[day]
+        return any(halt.start_ns < closes_ns and halt.end_ns > opens_ns for halt in self.halts)
 
     def all_hours_days(self, first: int, last: int) -> TapeBars:
         """Return daily bars that include the hours before the open and after the close, where there are any."""
@@ -237,9 +257,11 @@ class Series:
             ends = blocks.start_ns + lengths * SECOND_NS
             while last < min(block + _BLOCKS_AHEAD, len(blocks)) and ends[last - 1] == blocks.start_ns[last]:
                 last += 1
-        wanted = np.arange(block, last, dtype=np.int64)
         bounds = [0, *np.cumsum(lengths[block:last]).tolist()]
-        seconds = self._refine(day, blocks, wanted)
+        if use_rth and self._load_seconds is not None and not self._halts_on(day):
+            seconds = self._load_seconds(day, block, last)
+        else:
+            seconds = self._refine(day, blocks, np.arange(block, last, dtype=np.int64))
         begins_ns, ends_ns = int(seconds.start_ns[0]), int(seconds.start_ns[-1]) + SECOND_NS
         halts = [halt for halt in self.halts if halt.start_ns < ends_ns and halt.end_ns > begins_ns]
         if halts:
@@ -346,15 +368,12 @@ class Series:
         before = np.concatenate([blocks.open[:1], blocks.close[:-1]])[wanted]
         lengths = self.block_lengths(day, blocks)[wanted]
         parents = rows(blocks, wanted)
-        keys = keys_at(mix(self.key, _STREAM_SECONDS), parents.start_ns // SECOND_NS)
+        keys = second_keys(self.key, parents.start_ns)
         opens: npt.NDArray[np.bool_] = parents.start_ns == self.open_ns[day]
         parts = []
         for length in sorted(set(lengths.tolist())):
             same = lengths == length
-            weights = np.full(length, 1.0 / length)
-            parts.append(
-                refine(rows(parents, same), length, 1, keys[same], weights, before[same], opens[same], self.scale)
-            )
+            parts.append(split_seconds(rows(parents, same), length, keys[same], before[same], opens[same], self.scale))
         if len(parts) == 1:
             return parts[0]
         merged = concat(parts)

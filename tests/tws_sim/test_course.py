@@ -98,7 +98,7 @@ def test_macd_earns_nothing(symbol: str) -> None:
 
 def test_the_course_goes_through_its_knots() -> None:
     keys = keys_at(5, np.arange(40))
-    knots = 1000.0 + 50.0 * bridges(keys, 0, restless_clock(KNOTS))
+    knots = 1000.0 + 50.0 * bridges(keys, 0, restless_clock(KNOTS)).T
     course = Course(knots, np.full(40, 50.0), restless_clock)
     steps = np.random.default_rng(1).standard_normal((40, 390))
 
@@ -115,7 +115,7 @@ def test_steps_between_knots_have_the_deviation_the_clock_gives_them() -> None:
     clock, chance = restless_clock(n), np.random.default_rng(2)
     at_knots = restless_clock(KNOTS)
     close = chance.standard_normal(days)
-    knots = bridges(keys_at(9, np.arange(days)), 0, at_knots) + close[:, None] * at_knots
+    knots = bridges(keys_at(9, np.arange(days)), 0, at_knots).T + close[:, None] * at_knots
 
     steps = np.diff(Course(knots, np.ones(days), restless_clock).prices(chance.standard_normal((days, n))), axis=1)
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_trading.tws_sim.noise import keys_at, mix, name_key, normals, uniforms
+from quant_trading.tws_sim.noise import bits_across, bits_at, keys_at, keys_of, mix, name_key, normals, uniforms
 
 
 def test_reference_values_of_splitmix64() -> None:
@@ -42,6 +42,13 @@ def test_a_number_does_not_depend_on_its_company(key: int, positions: list[int],
     together = uniforms(keys_at(mix(key), np.array(positions)), lane, 9)
     alone = [uniforms(keys_at(mix(key), np.array([position])), lane, 4)[0] for position in positions]
     assert (together[:, :4] == np.array(alone)).all()
+
+
+def test_many_streams_at_once_are_the_streams_one_by_one() -> None:
+    streams, positions = [mix(1), mix(2), mix(3, 4)], np.arange(50)
+    together = keys_of(streams, positions)
+    assert together.tolist() == [keys_at(stream, positions).tolist() for stream in streams]
+    assert bits_across(together.ravel(), 2, 7).T.tolist() == bits_at(together.ravel(), 2, 7).tolist()
 
 
 def test_names_have_fixed_keys() -> None:

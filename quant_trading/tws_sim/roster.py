@@ -1,0 +1,169 @@
+"""The listed names of the built-in market: their days, minutes and seconds, made for one name or for many at once.
+
+What is asked for over and over is asked for of many names: a year of days, the session that is running, its last
+minutes. Longer stretches are made name by name; there is enough to work through in each.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from quant_trading.tws_sim.actions import Actions
+from quant_trading.tws_sim.aggregate import concat, rows
+from quant_trading.tws_sim.company_events import splits_of
+from quant_trading.tws_sim.course import Course
+from quant_trading.tws_sim.day_path import DayPath, Paths
+from quant_trading.tws_sim.days import LONGEST_STRETCH, PIECE, MadeDays
+from quant_trading.tws_sim.factors import Factors
+from quant_trading.tws_sim.series import second_keys, split_seconds
+from quant_trading.tws_sim.sessions_split import minute_keys, minutes_of, restamped, split_session
+from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
+from quant_trading.tws_sim.together import Together
+from quant_trading.tws_sim.universe import Listing
+
+__all__ = ["Roster", "path_minutes"]
+
+_SCALE = 100
+_MINUTE_NS = 60_000_000_000
+
+
+@dataclass(slots=True)
+class _Name:
+    """One name of the roster.
+
+    Attributes:
+        session: number of the session whose minutes were asked for last.
+    """
+
+    path: DayPath
+    splits: Actions
+    days: MadeDays
+    session: int = -1
+    minutes: TapeBars | None = None
+
+
+class Roster:
+    """The names of one market, by their number in the table of listings."""
+
+    def __init__(
+        self,
+        factors: Factors,
+        listings: Sequence[tuple[Listing, int]],
+        sessions: tuple[IntArray, IntArray],
+        clock: Callable[[int], FloatArray],
+    ) -> None:
+        """Take the names with the key of each, opens and closes of all sessions, and the clock of a session."""
+        self._factors = factors
+        self._listings = listings
+        self._names: dict[int, _Name] = {}
+        self._open_ns, self._close_ns = sessions
+        self._clock = clock
+        self._some_days = Together(self._make_days, len(listings))
+        self._some_minutes = Together(self._make_minutes, len(listings))
+        self._some_seconds = Together(self._make_seconds, len(listings))
+
+    def days(self, number: int) -> MadeDays:
+        """Return the days of a name, as traded."""
+        return self._name(number).days
+
+    def minutes(self, number: int, first: int, last: int) -> TapeBars:
+        """Return the minutes of the sessions first <= day < last."""
+        name = self._name(number)
+        if last - first == 1:
+            if name.session != first:
+                name.session, name.minutes = first, self._some_minutes.take(first, number)
+            assert name.minutes is not None, "kept with the number of the session"
+            return name.minutes
+        spans = self._open_ns[first:last], self._close_ns[first:last]
+        return path_minutes(name.path, name.path.key, name.days.rows(first, last), spans, first, self._clock)
+
+    def seconds(self, number: int, day: int, first: int, last: int) -> TapeBars:
+        """Return the seconds of the minutes first <= minute < last of a session."""
+        return self._some_seconds.take((day, first, last), number)
+
+    def _name(self, number: int) -> _Name:
+        found = self._names.get(number)
+        if found is None:
+            listing, key = self._listings[number]
+            days = MadeDays(self._factors.stamps, partial(self._days_of, number))
+            found = self._names[number] = _Name(DayPath(self._factors, listing, key), splits_of(listing), days)
+        return found
+
+    def _days_of(self, number: int, first: int, last: int) -> TapeBars:
+        if last - first > LONGEST_STRETCH * PIECE:
+            return self._make_days((first, last), [number])[0]
+        return self._some_days.take((first, last), number)
+
+    def _make_days(self, key: tuple[int, int], numbers: Sequence[int]) -> list[TapeBars]:
+        names = [self._name(number) for number in numbers]
+        made = Paths([name.path for name in names]).make(*key)
+        return [_as_traded(days, name.splits, self._factors.stamps) for days, name in zip(made, names, strict=True)]
+
+    def _make_minutes(self, day: int, numbers: Sequence[int]) -> list[TapeBars]:
+        names = [self._name(number) for number in numbers]
+        # The others are asked for the days that the first has just been asked for: that is what will be asked of them.
+        first, last = names[0].days.stretch_around(day)
+        days = concat([rows(name.days.rows(first, last), slice(day - first, day - first + 1)) for name in names])
+        opens = np.full(len(names), self._open_ns[day])
+        open_, close = (price[:, None] * _SCALE for price in (days.open, days.close))
+        knots, deviation = Paths([name.path for name in names]).course(day, day + 1, open_, close)
+        along = Course(knots[:, :, 0].T, deviation[:, 0], self._clock)
+        keys = np.concatenate([minute_keys(name.path.key, opens[:1]) for name in names])
+        n = int(self._close_ns[day] - self._open_ns[day]) // _MINUTE_NS
+        made = split_session(restamped(days, opens), n, keys, _SCALE, along)
+        return _cut(made, len(names))
+
+    def _make_seconds(self, key: tuple[int, int, int], numbers: Sequence[int]) -> list[TapeBars]:
+        day, first, last = key
+        minutes = [self.minutes(number, day, day + 1) for number in numbers]
+        parents = concat([rows(some, slice(first, last)) for some in minutes])
+        closes = [np.concatenate([some.open[:1], some.close])[first:last] for some in minutes]
+        keys = [second_keys(self._name(number).path.key, parents.start_ns[: last - first]) for number in numbers]
+        is_opening = parents.start_ns == self._open_ns[day]
+        made = split_seconds(parents, 60, np.concatenate(keys), np.concatenate(closes), is_opening, _SCALE)
+        return _cut(made, len(numbers))
+
+
+def path_minutes(
+    path: DayPath,
+    key: int,
+    days: TapeBars,
+    spans: tuple[IntArray, IntArray],
+    first: int,
+    clock: Callable[[int], FloatArray],
+) -> TapeBars:
+    """Return the minutes of sessions along the path of a name.
+
+    Args:
+        key: stream of random numbers of the minutes.
+        days: the sessions from number `first` on; `spans`: their opens and closes.
+    """
+    scale, last = path.scale, first + len(days)
+    knots, deviation = path.course(first, last, days.open * scale, days.close * scale)
+
+    def course(same: npt.NDArray[np.bool_]) -> Course:
+        return Course(knots[same], deviation[same], clock)
+
+    return minutes_of(key, days, *spans, scale, course)
+
+
+def _cut(bars: TapeBars, parts: int) -> list[TapeBars]:
+    """Return the bars in parts of one length."""
+    size = len(bars) // parts
+    return [rows(bars, slice(begin, begin + size)) for begin in range(0, len(bars), size)]
+
+
+def _as_traded(days: TapeBars, actions: Actions, stamps: IntArray) -> TapeBars:
+    """Return some of the days `stamps` with the prices and volumes there were before the splits to come."""
+    if not actions.has_splits:
+        return days
+    shares = actions.split_factor(days.start_ns, int(stamps[-1]))
+    open_, high, low, close, wap = (
+        np.rint(price * shares * _SCALE) / _SCALE for price in (days.open, days.high, days.low, days.close, days.wap)
+    )
+    volume = np.maximum(1.0, np.rint(days.volume / shares))
+    count = np.minimum(np.maximum(4, days.count), volume).astype(np.int64)
+    return TapeBars(days.start_ns, open_, high, low, close, volume, wap, count)

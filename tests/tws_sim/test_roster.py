@@ -1,0 +1,77 @@
+"""The names of the market: made for many at once they are what each is alone."""
+
+import numpy as np
+import pytest
+
+from quant_trading.tws_sim.day_path import DayPath, Paths
+from quant_trading.tws_sim.days import PIECE
+from quant_trading.tws_sim.factors import Factors
+from quant_trading.tws_sim.noise import mix, name_key
+from quant_trading.tws_sim.seeded import SeededMarket
+from quant_trading.tws_sim.series import Series
+from quant_trading.tws_sim.tape import TapeBars
+from quant_trading.tws_sim.universe import LISTINGS
+
+COLUMNS = TapeBars.__slots__
+# A company, a fund, a leveraged one, one split in 2025, one listed abroad as well, a wild one with halts.
+SYMBOLS = ("AAPL", "SPY", "TQQQ", "NFLX", "SHOP", "SMR")
+
+
+def series_of(market: SeededMarket, symbol: str) -> Series:
+    contract = next(contract for contract in market.listings if contract.symbol == symbol)
+    return market.series(contract)[0]
+
+
+def same(left: TapeBars, right: TapeBars) -> bool:
+    return all(getattr(left, name).tolist() == getattr(right, name).tolist() for name in COLUMNS)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 2 * PIECE), (100 * PIECE, 105 * PIECE), (120 * PIECE, 7794)])
+def test_paths_made_together_are_those_made_alone(first: int, last: int) -> None:
+    market = SeededMarket(7)
+    factors = Factors(7, market.stamps, np.zeros(len(market.stamps), dtype=np.bool_), 6000, np.linspace(0.0, 1.0, 16))
+    listings = [listing for listing in LISTINGS if listing.symbol in SYMBOLS]
+    assert {bool(listing.twin) for listing in listings} == {True, False}
+    keys = [mix(7, name_key(f"{listing.symbol}.{listing.currency}")) for listing in listings]
+    names = list(zip(listings, keys, strict=True))
+
+    together = Paths([DayPath(factors, listing, key) for listing, key in names]).make(first, last)
+
+    for (listing, key), found in zip(names, together, strict=True):
+        assert same(found, DayPath(factors, listing, key).make(first, last)), listing.symbol
+
+
+def test_a_running_session_is_the_same_whoever_was_asked_before() -> None:
+    crowded, alone = SeededMarket(8), SeededMarket(8)
+    day = 6762
+    # Forty names asked for their days, the session and two runs of seconds: most are made ahead for each other.
+    for contract in list(crowded.listings)[:40]:
+        [series] = crowded.series(contract)
+        series.days.rows(day - 250, day + 1)
+        series.blocks(day, day + 1, True)
+        series.seconds(day, 30, True)
+        series.seconds(day, 31, True)
+
+    for number in (0, 17, 33, 45):
+        contract = list(crowded.listings)[number]
+        left, right = crowded.series(contract)[0], alone.series(contract)[0]
+        assert same(left.days.rows(day - 250, day + 1), right.days.rows(day - 250, day + 1)), contract.symbol
+        assert same(left.blocks(day, day + 1, True), right.blocks(day, day + 1, True)), contract.symbol
+        for block in (30, 31, 33):
+            one_block = right.seconds_between(
+                day, int(right.blocks(day, day + 1, True).start_ns[block]),
+                int(right.blocks(day, day + 1, True).start_ns[block]) + 60 * 10**9, True,
+            )  # fmt: skip
+            assert same(left.seconds(day, block, True), one_block), (contract.symbol, block)
+
+
+def test_a_halted_session_is_not_taken_from_the_others() -> None:
+    market = SeededMarket(7)
+    series = next(series for contract in market.listings for series in market.series(contract) if len(series.halts) > 0)
+    halt = series.halts[0]
+    day = series.day_of(halt.start_ns)
+    block = series.block_at(day, halt.start_ns)
+
+    assert series.seconds(day, block, True).volume.sum() == 0
+    assert series.blocks(day, day + 1, True).volume[block] == 0
+    assert series.seconds(day, block - 1, True).volume.sum() == series.blocks(day, day + 1, True).volume[block - 1]
