@@ -38,6 +38,9 @@ _LEVEL_DAY = date(2025, 1, 2)
 _SCALE = 100
 _DAY_NS = DAY_SECONDS * SECOND_NS
 
+_Dates = np.ndarray[tuple[int], np.dtype[np.datetime64]]
+_Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
 _EXTENDED_SHARE = {"pre": 0.015, "post": 0.02}
 _PRE_MINUTES, _POST_MINUTES = 330, 240
 _STREAMS = {"pre": 5, "post": 6, "halts": 7}
@@ -67,14 +70,9 @@ class SeededMarket:
     def __init__(self, seed: int, calendar: Calendar = STOCKS) -> None:
         """Take the seed and the calendar whose days all paths of this market have."""
         self._seed = seed
-        self.listings: dict[Contract, Listing] = {_contract(listing): listing for listing in LISTINGS}
-        days = (FIRST_DAY + timedelta(days=n) for n in range((LAST_SESSION_DAY - FIRST_DAY).days + 1))
-        sessions = [session for day in days if (session := calendar.session_on(day)) is not None]
-        self.open_ns = np.array([session.open_ns for session in sessions], dtype=np.int64)
-        self.close_ns = np.array([session.close_ns for session in sessions], dtype=np.int64)
-        dates = np.array([session.day.isoformat() for session in sessions], dtype="datetime64[D]")
+        self.listings: dict[Contract, Listing] = dict(_listed())
+        self.open_ns, self.close_ns, dates, self._half_day = _sessions_of(calendar)
         self.stamps = dates.astype(np.int64) * DAY_SECONDS * SECOND_NS
-        self._half_day = np.array([session.is_half_day for session in sessions])
         level_index = int(np.searchsorted(dates, np.datetime64(_LEVEL_DAY)))
         self._midnight_ns = self.open_ns - 34_200 * SECOND_NS
         # No calendar mixes sessions that last a day with shorter ones.
@@ -254,6 +252,28 @@ def _contract(listing: Listing) -> Contract:
         stock_type=listing.stock_type,
         currency=listing.currency,
     )
+
+
+@cache
+def _listed() -> dict[Contract, Listing]:
+    return {_contract(listing): listing for listing in LISTINGS}
+
+
+@cache
+def _sessions_of(calendar: Calendar) -> tuple[IntArray, IntArray, _Dates, _Flags]:
+    """Return when the sessions of a calendar begin and end, their days and which are half days, from FIRST_DAY on.
+
+    The table is 27 years long and the same for every seed; the arrays are shared, so nobody may write to them.
+    """
+    days = (FIRST_DAY + timedelta(days=n) for n in range((LAST_SESSION_DAY - FIRST_DAY).days + 1))
+    sessions = [session for day in days if (session := calendar.session_on(day)) is not None]
+    begins = np.array([session.open_ns for session in sessions], dtype=np.int64)
+    ends = np.array([session.close_ns for session in sessions], dtype=np.int64)
+    dates = np.array([session.day.isoformat() for session in sessions], dtype="datetime64[D]")
+    half_day = np.array([session.is_half_day for session in sessions])
+    for column in (begins, ends, dates, half_day):
+        column.setflags(write=False)
+    return begins, ends, dates, half_day
 
 
 def _to_cents(price: FloatArray) -> FloatArray:
