@@ -17,6 +17,7 @@ from quant_trading.strategy.macd import Macd
 from tests.backtesting.leaks.clean import CLEAN
 from tests.backtesting.leaks.planted import PLANTED
 from tests.backtesting.panels import random_panel
+from tests.examples import is_fast
 
 LIMITS = Limits()
 # bars, symbols, share of missing bars
@@ -41,7 +42,7 @@ def test_there_are_twenty_of_each():
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_leak_is_caught(name):
-    for seed in range(2):
+    for seed in range(1 if is_fast() else 2):
         for shape in SHAPES:
             if name == "one_column_only" and shape[1] == 1:
                 continue  # the column is not there
@@ -52,7 +53,7 @@ def test_a_planted_leak_is_caught(name):
 
 @pytest.mark.parametrize("name", CLEAN)
 def test_an_honest_strategy_passes(name):
-    for seed, shape in enumerate(SHAPES):
+    for seed, shape in enumerate(SHAPES[:2] if is_fast() else SHAPES):
         if name != "dice_of_the_bar" or seed == 1:  # a generator for each bar is slow
             assert verdict_of(CLEAN[name](), random_panel(seed, *shape), seed).text.startswith("no row changed")
 

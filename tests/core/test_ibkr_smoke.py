@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from quant_trading.tws_sim.server import ThreadedTwsServer
 from tests.core.meddler import simulator
 
@@ -37,6 +39,7 @@ def test_against_a_tws_it_reports_and_sends_no_order(tmp_path: Path) -> None:
     assert {"reqCurrentTime", "reqPositions", "reqHistoricalData"} <= set(market.counters)
 
 
+@pytest.mark.slow
 def test_where_to_connect_comes_from_command_line_environment_env_file_and_yaml(tmp_path: Path) -> None:
     market = simulator()
     with ThreadedTwsServer(market) as server:
@@ -70,6 +73,7 @@ def test_without_tws_it_says_why_and_returns_3(tmp_path: Path) -> None:
     assert "  6. " in done.stdout
 
 
+@pytest.mark.slow
 def test_a_live_account_in_paper_mode_is_refused_with_4(tmp_path: Path) -> None:
     market = simulator(accounts=("U1234567",))
     with ThreadedTwsServer(market) as server:

@@ -38,6 +38,7 @@ def test_subscriptions_after_1101() -> None:
         assert_complete(on)
 
 
+@pytest.mark.slow
 def test_bars_resume_after_1102() -> None:
     """nautilus_trader#3001: bars never resume after 1100/1102, 96 % lost."""
     outages = [{"when": f"t=+{at}", "do": "lose_link", "seconds": 75, "restore": 1102} for at in (100, 400, 700)]
@@ -71,7 +72,9 @@ def test_a_stream_that_goes_silent_without_a_word() -> None:
         assert_complete(on)
 
 
-@pytest.mark.parametrize("scenario", ["W19_silent_streams", "W16_silent_after_1102"])
+@pytest.mark.parametrize(
+    "scenario", ["W19_silent_streams", pytest.param("W16_silent_after_1102", marks=pytest.mark.slow)]
+)
 def test_streams_that_die_without_a_code(scenario: str) -> None:
     """nautilus_trader#4949, #3001: found by their silence, told within a minute, asked for again, nothing missing."""
     with play(scenario, RUNNING, QUOTES) as on:
@@ -137,6 +140,7 @@ def test_a_restart_that_outlasts_its_window_becomes_an_alarm() -> None:
         assert on.session.state is SupervisorState.LIVE
 
 
+@pytest.mark.slow
 def test_the_weekly_login_waits_for_a_person() -> None:
     with play(here(now="2026-11-22 00:55", resets={"login": True, "login_seconds": 30_000})) as on:
         on.run(20_000)
@@ -156,7 +160,9 @@ def test_the_client_id_is_free_late_and_never_changed() -> None:
         assert_complete(on)
 
 
-@pytest.mark.parametrize("action", ["freeze", "half_open", "stall"])
+@pytest.mark.parametrize(
+    "action", ["half_open", *(pytest.param(action, marks=pytest.mark.slow) for action in ("freeze", "stall"))]
+)
 def test_a_dead_socket_that_looks_alive(action: str) -> None:
     """No end of the connection is told; the heartbeat finds it within its deadline."""
     with play(here({"when": "t=+60", "do": action, "everyone": True}), RUNNING) as on:
@@ -210,6 +216,7 @@ def test_a_description_that_never_comes_holds_up_no_other_stream() -> None:
         assert on.finals(1)
 
 
+@pytest.mark.slow
 def test_trades_and_what_stands_in_for_missed_ones_make_every_minute() -> None:
     faults = [
         {"when": "t=+130", "do": "lose_link", "seconds": 95, "restore": 1101},
@@ -234,6 +241,7 @@ def test_trades_and_what_stands_in_for_missed_ones_make_every_minute() -> None:
 # --- streams -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_nothing_is_subscribed_twice_whatever_came_between() -> None:
     faults = [
         {"when": "t=+50", "do": "lose_link", "seconds": 20, "restore": 1102},
@@ -279,6 +287,7 @@ def test_a_cancelled_stream_is_silent_and_no_trouble() -> None:
         assert on.told(ReportKind.ALARM) == []
 
 
+@pytest.mark.slow
 def test_outside_the_session_silence_is_no_alarm() -> None:
     with play(here(now="2026-11-19 15:59"), RUNNING, QUOTES) as on:
         on.run(6 * 3600)

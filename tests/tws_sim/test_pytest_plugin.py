@@ -54,6 +54,7 @@ def test_a_client_finds_a_market_on_the_port(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_a_day_passes_in_virtual_time(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
@@ -79,6 +80,7 @@ def test_a_day_passes_in_virtual_time(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_the_marker_sets_the_scene_and_the_nearest_one_wins(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
@@ -114,21 +116,23 @@ def test_the_marker_sets_the_scene_and_the_nearest_one_wins(pytester: pytest.Pyt
     result.assert_outcomes(passed=4)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ("when=1", "does not take when; it takes source, now, config, speed by name"),
-        ("'seed:7'", "does not take 'seed:7'"),
-        ("now='noon'", "now = 'noon' is no moment"),
-        ("source='nowhere'", "nowhere"),
-        ("config={'cash': 'much'}", "cash"),
-        ("config={'money': 1}", "unexpected keyword argument 'money'"),
-    ],
-)
-def test_a_wrong_marker_is_an_error_that_says_so(pytester: pytest.Pytester, arguments: str, words: str) -> None:
-    result = run(pytester, f"import pytest\n@pytest.mark.tws({arguments})\ndef test_it(tws): pass\n")
-    result.assert_outcomes(errors=1)
-    assert words in result.stdout.str()
+def test_a_wrong_marker_is_an_error_that_says_so(pytester: pytest.Pytester) -> None:
+    wrong = {
+        "when=1": "does not take when; it takes source, now, config, speed by name",
+        "'seed:7'": "does not take 'seed:7'",
+        "now='noon'": "now = 'noon' is no moment",
+        "source='nowhere'": "nowhere",
+        "config={'cash': 'much'}": "cash",
+        "config={'money': 1}": "unexpected keyword argument 'money'",
+    }
+    tests = [f"@pytest.mark.tws({words})\ndef test_{k}(tws): pass\n" for k, words in enumerate(wrong)]
+    result = run(pytester, "\n".join(["import pytest", *tests]))
+    result.assert_outcomes(errors=len(wrong))
+    # pytest heads the report of each with its name.
+    reports = result.stdout.str().split("ERROR at setup of test_")[1:]
+    assert [report.partition(" ")[0] for report in reports] == [str(k) for k in range(len(wrong))]
+    for (arguments, words), report in zip(wrong.items(), reports, strict=True):
+        assert words in report, arguments
 
 
 def test_a_suite_that_does_not_use_it_loads_nothing_of_it(pytester: pytest.Pytester) -> None:
