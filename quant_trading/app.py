@@ -277,6 +277,7 @@ def _rules(settings: Settings, name: str, strategy: "Strategy", slot: int) -> "D
         slot=slot,
         open_wait_minutes=settings.live.open_wait_minutes,
         owns_account=settings.live.owns_account,
+        restarts=settings.restart.schedule,
     )
 
 

@@ -3,10 +3,11 @@
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from quant_trading.core.client_ids import CLIENT_IDS
+from quant_trading.refdata.restart_windows import RestartSchedule
 
 __all__ = ["Endpoint", "add_connect_options", "endpoint_of"]
 
@@ -20,6 +21,7 @@ class Endpoint:
     Attributes:
         account: the account named by the user, empty when none is.
         timeout_seconds: for opening the session.
+        schedule: when TWS is away by plan.
     """
 
     host: str
@@ -27,6 +29,7 @@ class Endpoint:
     client_id: int
     account: str
     timeout_seconds: float
+    schedule: RestartSchedule = field(default_factory=RestartSchedule)
 
 
 def add_connect_options(parser: ArgumentParser, name: str) -> None:
@@ -62,6 +65,10 @@ def endpoint_of(options: Namespace, environ: Mapping[str, str] = os.environ) -> 
         "ibkr.client_id": options.client_id,
         "ibkr.account": options.account,
     }
-    ibkr = load_settings(config, overrides=given, environ=environ, root=root).ibkr
+    settings = load_settings(config, overrides=given, environ=environ, root=root)
+    ibkr = settings.ibkr
     assert ibkr.client_id is not None, "--client-id has a default"
-    return Endpoint(ibkr.host, ibkr.port, ibkr.client_id, ibkr.account or "", ibkr.connect_timeout_seconds)
+    return Endpoint(
+        ibkr.host, ibkr.port, ibkr.client_id, ibkr.account or "", ibkr.connect_timeout_seconds,
+        settings.restart.schedule,
+    )  # fmt: skip

@@ -12,13 +12,15 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from quant_trading.core.connect_options import Endpoint, add_connect_options, endpoint_of
 from quant_trading.core.portfolio_view import AccountView, as_json, summary_lines
 from quant_trading.domain.errors import AccountRefused, ConnectionFailed, ConnectionLost, DeskError, UsageError
+from quant_trading.refdata.restart_windows import RestartSchedule
+from quant_trading.refdata.sessions import EXCHANGE_ZONE
 
 if TYPE_CHECKING:
     from quant_trading.core.ibkr_connection import IBKRConnection
@@ -36,9 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.CRITICAL)  # the error printed below says it all, once
     try:
         _check(options)
-        reader = PortfolioReader(endpoint_of(options), every_account=options.all_accounts)
+        endpoint = endpoint_of(options)
+        reader = PortfolioReader(endpoint, every_account=options.all_accounts)
         if options.watch:
-            return _watch(reader, options)
+            return _watch(reader, options, endpoint.schedule)
         try:
             reader.open()
             _say(_text_of(reader, options, *reader.read()))
@@ -180,7 +183,7 @@ def _text_of(reader: PortfolioReader, options: Namespace, views: Sequence[Accoun
     return "\n".join("\n".join(summary_lines(view, is_named=reader.has_others)) for view in views)
 
 
-def _watch(reader: PortfolioReader, options: Namespace) -> int:
+def _watch(reader: PortfolioReader, options: Namespace, schedule: RestartSchedule) -> int:
     """Show the portfolio whenever it differs from what was shown; a broken session is opened again and again."""
     shown: list[AccountView] | None = None
     count, pause, was_open = 0, _FIRST_PAUSE_SECONDS, False
@@ -200,12 +203,24 @@ def _watch(reader: PortfolioReader, options: Namespace) -> int:
                 if not was_open:  # a wrong port is no outage
                     raise
                 first_line = str(error).partition("\n")[0]
-                print(f"no connection, trying again in {pause:g} s: {first_line}", file=sys.stderr, flush=True)
+                planned = _planned(schedule)
+                print(f"no connection{planned}, trying again in {pause:g} s: {first_line}", file=sys.stderr, flush=True)
                 reader.close()
                 reader.pause(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
     finally:
         reader.close()
+
+
+def _planned(schedule: RestartSchedule) -> str:
+    """Return the remark that TWS is away by plan, empty when it should be there."""
+    from quant_trading.settings.system_clock import SystemClock
+
+    until_ns = schedule.away_until(round(SystemClock().now().timestamp()) * 1_000_000_000)
+    if until_ns is None:
+        return ""
+    until = datetime.fromtimestamp(until_ns // 1_000_000_000, EXCHANGE_ZONE)
+    return f" (by plan until {until:%a %H:%M} New York)"
 
 
 def _show(text: str, options: Namespace) -> None:

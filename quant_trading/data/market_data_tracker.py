@@ -113,7 +113,7 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
     from quant_trading.data.tracker_table import LiveTable
 
     endpoint = endpoint_of(options)
-    clock, settings = TwsClock(), SessionSettings(account=endpoint.account)
+    clock, settings = TwsClock(), SessionSettings(account=endpoint.account, schedule=endpoint.schedule)
     session = IBKRSession(
         endpoint.host, endpoint.port, endpoint.client_id, settings=settings, environ={}, clock=clock
     )  # fmt: skip

@@ -25,6 +25,7 @@ from quant_trading.desk.plan import (
     history_duration,
     make_plan,
     plan_key,
+    refuse_near_restart,
     seconds_to_open,
     trading_session,
 )
@@ -138,6 +139,7 @@ def run_session(
         if earlier is not None:
             return _tell_done(earlier, session, rules, context)
         wait_seconds = seconds_to_open(session, now_ns, rules)
+        refuse_near_restart(rules, now_ns, wait_seconds)
     journal.append("RUN_START", {"plan_key": key, "dry_run": context.dry_run, **context.notes})
     plan = _plan(rules, broker, session, context)
     _check_unknown_to_broker(plan, broker)

@@ -14,6 +14,7 @@ from quant_trading.domain.limits import Denied, Limits
 from quant_trading.domain.orders import Order, OrderIntent, OrderType, Side
 from quant_trading.domain.portfolio import Portfolio
 from quant_trading.portfolio.sizing import limit_price, order_ref, plan_orders
+from quant_trading.refdata.restart_windows import RestartSchedule
 from quant_trading.refdata.sessions import Session, exchange_date, last_completed_session, next_session, session_on
 from quant_trading.risk.checks import RiskView, review_orders
 from quant_trading.strategy.base import Strategy
@@ -25,9 +26,13 @@ __all__ = [
     "history_duration",
     "make_plan",
     "plan_key",
+    "refuse_near_restart",
     "risk_view",
     "trading_session",
 ]
+
+_RESTART_GATE_SECONDS = 120.0  # clocks differ, and TWS warns before it closes
+_STEP_NS = 120_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class DeskRules:
         slot: number of the plan within the session, 1..99.
         open_wait_minutes: how long before the open orders may be sent; earlier than that there is no plan.
         owns_account: True lets the desk close positions outside `universe`.
+        restarts: when TWS restarts by plan; None for never.
     """
 
     strategy_name: str
@@ -61,6 +67,7 @@ class DeskRules:
     slot: int = 1
     open_wait_minutes: float = 30.0
     owns_account: bool = False
+    restarts: RestartSchedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,29 @@ def history_duration(rules: DeskRules) -> str:
     """Return the IBKR duration that covers `history_days` and the strategy's warm-up."""
     bars = max(rules.history_days, rules.strategy.warmup) + 1  # today's running bar is among what TWS sends
     return f"{bars} D" if bars <= 365 else f"{bars // 250 + 1} Y"
+
+
+def refuse_near_restart(rules: DeskRules, now_ns: int, wait_seconds: float) -> None:
+    """Make sure that TWS does not restart while orders sent now wait for the open and for their fills.
+
+    An order that TWS is sent in the second it closes is lost without a word (reported).
+
+    Args:
+        now_ns: UTC ns.
+        wait_seconds: until the session opens.
+
+    Raises:
+        PlanRefused: when it does by the settings; nothing was sent.
+    """
+    if rules.restarts is None:
+        return
+    end_ns = now_ns + round((wait_seconds + rules.fill_timeout_seconds) * 1e9)
+    for ns in (*range(now_ns, end_ns, _STEP_NS), end_ns):
+        if rules.restarts.restarts_within(ns, _RESTART_GATE_SECONDS):
+            raise PlanRefused(
+                f"TWS restarts by plan while orders sent now would wait for their fills ({rules.restarts.words()}): "
+                "run after it, or correct the restart section of the settings"
+            )
 
 
 def seconds_to_open(session: Session, now_ns: int, rules: DeskRules) -> float:

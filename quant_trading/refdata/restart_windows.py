@@ -110,6 +110,11 @@ class RestartSchedule:
             for moment in (ns, later_ns)
         )
 
+    def words(self) -> str:
+        """Return TWS's own absences in words."""
+        daily = "never by itself" if self.restart is None else f"daily at {self.restart:%H:%M} {self.zone.key}"
+        return f"{daily}, login Sunday 01:00 America/New_York" if self.login_hours else daily
+
     def is_login_due(self, ns: int) -> bool:
         """Return True while TWS may be waiting for its weekly login."""
         return self._login_window().ends_after(ns) is not None

@@ -27,14 +27,14 @@ ENV_NAMES: Mapping[str, str] = MappingProxyType({
     "IBKR_CLIENT_ID": "ibkr.client_id",
     "IBKR_ACCOUNT": "ibkr.account",
 })  # fmt: skip
-_SECTION_NAMES = ("ibkr", "strategy", "risk", "backtest", "live", "paths")
+_SECTION_NAMES = ("ibkr", "strategy", "risk", "backtest", "live", "restart", "paths")
 _SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType({
     name: annotation
     for name in _SECTION_NAMES
     if isinstance(annotation := Settings.model_fields[name].annotation, type) and issubclass(annotation, BaseModel)
 })  # fmt: skip
 _FREE_MAPPINGS = ("strategy.params", "strategy.weights")
-_LISTS = ("universe", "ibkr.live_accounts")
+_LISTS = ("universe", "ibkr.live_accounts", "restart.regions")
 _ACTIVE = "ACTIVE_STRATEGY"
 _COMMAND_LINE = "command line"
 _ENVIRONMENT = "environment"

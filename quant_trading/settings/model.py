@@ -4,19 +4,24 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import time
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from quant_trading.domain.bar_sizes import parse_bar_size, parse_duration
 from quant_trading.domain.errors import UsageError
 from quant_trading.domain.limits import Limits
-from quant_trading.settings.scalars import Within, one_of, to_flag, to_free, to_number, to_text, to_whole
+from quant_trading.settings.scalars import Within, nearest, one_of, to_flag, to_free, to_number, to_text, to_whole
 from quant_trading.settings.universe import DEFAULT_UNIVERSE
 
-__all__ = ["DEFAULT_UNIVERSE", "ActiveStrategy", "Backtest", "Ibkr", "Live", "ParamValue", "Paths",
+if TYPE_CHECKING:
+    from quant_trading.refdata.restart_windows import RestartSchedule
+
+__all__ = ["DEFAULT_UNIVERSE", "ActiveStrategy", "Backtest", "Ibkr", "Live", "ParamValue", "Paths", "Restart",
            "Risk", "Settings", "StrategyChoice"]  # fmt: skip
 
 _MAX_SYMBOLS = 500
@@ -24,6 +29,7 @@ _SYMBOL = re.compile(r"[A-Z0-9.-]{1,12}")
 _ACCOUNT = re.compile(r"[A-Z0-9]{3,20}")
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
 ParamValue = bool | int | float | str
 
@@ -92,6 +98,41 @@ def _check_bar_size(value: object) -> str:
         return parse_bar_size(to_text(value)).words
     except UsageError as error:
         raise ValueError(f"is refused: {error}") from None
+
+
+def _check_clock(value: object) -> str:
+    """Return a time of day as "23:45", or "none"."""
+    text = to_text(value)
+    if text == "none":
+        return text
+    found = _CLOCK.fullmatch(text)
+    if found is None:
+        raise ValueError("is not a time of day; write 23:45, or none for a TWS that never restarts by itself")
+    return f"{int(found[1]):02}:{found[2]}"
+
+
+def _check_zone(value: object) -> str:
+    text = to_text(value)
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):  # unknown, none at all such as "../x", or a folder such as "America"
+        raise ValueError(
+            "is not a time zone; write the one TWS's clock shows, such as America/New_York or Europe/Zurich"
+        ) from None
+    return text
+
+
+def _check_regions(value: object) -> object:
+    from quant_trading.refdata.restart_windows import RESET_WINDOWS
+
+    if not isinstance(value, list | tuple):
+        raise ValueError("is not a list; write [north-america, weekend], or [] for no known resets")
+    for name in value:
+        if name not in RESET_WINDOWS:
+            near = nearest(str(name), RESET_WINDOWS)
+            cure = f"did you mean {near}?" if near else f"known are {', '.join(RESET_WINDOWS)}"
+            raise ValueError(f"names the unknown region {name!r}; {cure}")
+    return tuple(str(name) for name in value)
 
 
 def _to_path(value: object, info: ValidationInfo) -> Path:
@@ -249,6 +290,34 @@ class Live(_Section):
     owns_account: _Flag = False
 
 
+class Restart(_Section):
+    """When TWS and IBKR's servers are away by plan: an outage within it is told, but is no alarm.
+
+    Attributes:
+        time: TWS's own daily restart (Global Configuration > Lock and Exit > Auto restart) on `zone`'s clock, "23:45";
+            "none" when it never restarts by itself.
+        zone: whose clock that is, a name such as "America/New_York".
+        minutes: how long TWS may be away for it.
+        login_hours: how long a person may take to log in again after Sunday 01:00 New York, when IBKR ends the week's
+            login; 0 for none.
+        regions: whose nightly server resets concern this login, names of `restart_windows.RESET_WINDOWS`.
+    """
+
+    time: Annotated[str, BeforeValidator(_check_clock)] = "23:45"
+    zone: Annotated[str, BeforeValidator(_check_zone)] = "America/New_York"
+    minutes: Annotated[_Whole, AfterValidator(Within(1, 720))] = 15
+    login_hours: Annotated[_Number, AfterValidator(Within(0, 72))] = 16.0
+    regions: Annotated[tuple[str, ...], BeforeValidator(_check_regions)] = ("north-america", "weekend")
+
+    @property
+    def schedule(self) -> "RestartSchedule":
+        """Return it as the supervisor of a session takes it."""
+        from quant_trading.refdata.restart_windows import RestartSchedule
+
+        clock = None if self.time == "none" else time.fromisoformat(self.time)
+        return RestartSchedule(self.regions, clock, self.minutes, self.login_hours, ZoneInfo(self.zone))
+
+
 class Paths(_Section):
     """Folders; a relative one lies below the checkout."""
 
@@ -274,6 +343,7 @@ class Settings(_Section):
     risk: Risk
     backtest: Backtest
     live: Live
+    restart: Restart = Field(default_factory=Restart)
     paths: Paths
     active_strategy: ActiveStrategy
     root: Path
@@ -298,7 +368,7 @@ class Settings(_Section):
         """Return 64 hex digits that change when any value changes; where values came from does not count."""
         values = {
             name: {k: dict(v) if isinstance(v, Mapping) else v for k, v in getattr(self, name)}
-            for name in ("ibkr", "strategy", "risk", "backtest", "live", "active_strategy")
+            for name in ("ibkr", "strategy", "risk", "backtest", "live", "restart", "active_strategy")
         }
         text = json.dumps({**values, "universe": self.universe}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

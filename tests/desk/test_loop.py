@@ -2,9 +2,10 @@
 
 import csv
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,6 +16,7 @@ from quant_trading.domain.errors import JournalError, PlanRefused
 from quant_trading.domain.limits import Limits
 from quant_trading.domain.orders import OrderStatus, OrderType
 from quant_trading.domain.portfolio import Portfolio
+from quant_trading.refdata.restart_windows import RestartSchedule
 from quant_trading.refdata.sessions import Session
 from quant_trading.strategy.reversal import Reversal
 from quant_trading.strategy.static import Static
@@ -222,6 +224,38 @@ def test_before_the_open_the_fill_timeout_runs_from_the_open(stage: Stage) -> No
     stage.broker.never_fills = frozenset({"D"})
     stage.run(rules(fill_timeout_seconds=60.0))
     assert 660.0 <= stage.clock.seconds < 680.0
+
+
+@pytest.mark.parametrize(
+    ("now", "is_refused"),
+    [
+        ("14:17", False),  # filled by 14:31 at the latest, gate 14:33; TWS goes away at 14:39, a minute early
+        ("14:15", False),
+        ("14:38", True),
+        ("14:36", True),  # orders sent now may wait for their fills until 14:37, two minutes before
+        ("14:34", False),
+        ("14:54", True),  # within the restart
+        ("14:56", False),
+    ],
+)
+def test_no_order_is_sent_into_a_restart_of_tws(stage: Stage, now: str, is_refused: bool) -> None:
+    hour, minute = map(int, now.split(":"))
+    stage.clock.time = datetime(2026, 11, 20, hour, minute, tzinfo=UTC)
+    schedule = RestartSchedule(restart=time(14, 40), zone=ZoneInfo("UTC"))
+    if not is_refused:
+        assert stage.run(rules(restarts=schedule)).problems == ()
+        return
+    with pytest.raises(PlanRefused, match=r"TWS restarts by plan .* \(daily at 14:40 UTC, login Sunday 01:00 America"):
+        stage.run(rules(restarts=schedule))
+    assert (stage.broker.sent, stage.journal.kinds()) == ([], [])
+    assert stage.run(rules(restarts=schedule), dry_run=True).problems == ()  # looking does no harm
+
+
+def test_orders_for_the_open_are_not_sent_into_a_restart_before_it(stage: Stage) -> None:
+    stage.clock.time = datetime(2026, 11, 20, 14, 5, tzinfo=UTC)  # 09:05, they would wait until 09:31
+    with pytest.raises(PlanRefused, match="TWS restarts by plan"):
+        stage.run(rules(restarts=RestartSchedule(restart=time(9, 20))))
+    assert stage.run(rules(restarts=RestartSchedule())).problems == ()
 
 
 def test_another_currency_than_the_accounts_is_refused(stage: Stage) -> None:

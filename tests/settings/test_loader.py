@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from datetime import time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quant_trading.domain.errors import ConfigError
+from quant_trading.refdata.restart_windows import RestartSchedule
 from quant_trading.settings import DEFAULT_UNIVERSE, Settings, load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -79,6 +82,43 @@ def test_the_shipped_env_example_loads_after_copying(tmp_path: Path) -> None:
     assert (s.ibkr.host, s.ibkr.port, s.ibkr.live_port) == ("127.0.0.1", 7497, 7496)
     assert (s.ibkr.client_id, s.ibkr.account) == (None, None)
     assert s.source("ibkr.port").startswith(".env:")
+
+
+def test_the_restart_of_tws_is_what_the_session_waits_for(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    assert load(tmp_path).restart.schedule == RestartSchedule()  # the documented defaults are those of the table
+    write(tmp_path, "restart: {time: 4:05, zone: Europe/Zurich, minutes: 20, login_hours: 0, regions: [europe]}")
+    at_night = load(tmp_path).restart
+    assert at_night.schedule == RestartSchedule(("europe",), time(4, 5), 20, 0.0, ZoneInfo("Europe/Zurich"))
+    write(tmp_path, "restart:\n  time: none\n  regions: []\n")
+    never = load(tmp_path).restart.schedule
+    assert (never.restart, never.regions) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "time: 24:00",
+            "restart.time = 24:00 is not a time of day; write 23:45, or none for a TWS that never restarts",
+        ),
+        ("time: soon", "restart.time = soon is not a time of day"),
+        ("time:", "restart.time is empty; write a value or take the line out (line 2)"),
+        ("zone: EST5", "restart.zone = EST5 is not a time zone; write the one TWS's clock shows, such as America/New"),
+        ("zone: ../etc", "restart.zone = ../etc is not a time zone"),
+        ("zone: America", "restart.zone = America is not a time zone"),
+        ("minutes: 0", "restart.minutes = 0 is not within [1, 720]"),
+        ("login_hours: 73", "restart.login_hours = 73 is not within [0, 72]"),
+        ("regions: [north-americas]", "names the unknown region 'north-americas'; did you mean north-america?"),
+        ("regions: [mars]", "known are north-america, europe, asia-morning, asia-evening, weekend"),
+        ("regions: europe", "restart.regions = europe is not a list; write [north-america, weekend]"),
+        ("tme: 23:45", "restart.tme is unknown; did you mean time?"),
+    ],
+)
+def test_a_restart_that_is_none_is_refused(tmp_path: Path, line: str, words: str) -> None:
+    message = refusal(tmp_path, f"restart:\n  {line}\n")
+    assert words in message
+    assert "line 2" in message
 
 
 LAYERS = ["default", "yaml", "dotenv", "environment", "command line"]
