@@ -1,0 +1,304 @@
+"""One series on its way into the store: what is asked, what is known, what is found, and what a kill does to it."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quant_trading.core.history_pages import Page, Stretch, stretch_of
+from quant_trading.data.bar_store import BarMeta, BarStore
+from quant_trading.data.downloads import SeriesDownload
+from quant_trading.data.store import load_panel
+from quant_trading.data.store_writer import read_changed
+from quant_trading.domain.bar_sizes import parse_bar_size, parse_duration
+from quant_trading.domain.bars import BarColumns, no_bars
+from quant_trading.domain.errors import ConfigError, DataGap
+from quant_trading.refdata.sessions import at, sessions_between
+from tests.data.stores import cut, same_bars, with_close
+
+FIVE = parse_bar_size("5 mins")
+STEP = 300_000_000_000
+NOW = at(date(2025, 12, 5), "18:00")  # a Friday evening
+ASKED = datetime(2025, 12, 5, 23, tzinfo=UTC)
+
+
+def tws(page: Page) -> BarColumns:
+    """Return what TWS has of a page."""
+    days = sessions_between(page.cells[0].day, page.cells[-1].day)
+    moments = [ns for day in days for ns in range(day.open_ns, day.close_ns, STEP)]
+    start = np.array([ns for ns in moments if page.start_ns <= ns and ns + STEP <= page.end_ns], dtype=np.int64)
+    close = np.round(20.0 + 3.0 * np.sin(start / 7.3e15), 2)
+    return BarColumns(start, start + STEP, close, close + 0.5, close - 0.5, close, start // STEP % 977 * 1.0)
+
+
+def a_download(folder: Path, what: str = "TRADES", *, all_hours: bool = False) -> SeriesDownload:
+    return SeriesDownload(BarStore(folder / "store"), folder, "SMR", FIVE, what, all_hours=all_hours)
+
+
+def back(duration: str, until: int = NOW) -> Stretch:
+    return stretch_of(FIVE, parse_duration(duration), until, NOW, all_hours=False)
+
+
+def run(folder: Path, duration: str, until: int = NOW, **how: bool) -> tuple[SeriesDownload, list[Page]]:
+    """Download all that is missing; return the download and the pages it asked for."""
+    one = a_download(folder)
+    pages = one.plan(back(duration, until), NOW, **how)
+    for page in pages:
+        one.take(page, tws(page), ASKED, replace=how.get("refresh", False))
+    return one, pages
+
+
+def days_of(pages: list[Page]) -> list[date]:
+    return sorted(cell.day for page in pages for cell in page.cells)
+
+
+# What is asked.
+
+
+def test_the_same_again_asks_for_nothing(tmp_path: Path) -> None:
+    one, pages = run(tmp_path, "10 D")
+    # ten sessions to 2025-12-05: the half day of 11-28 has 42 bars, Thanksgiving none
+    assert [page.duration for page in pages] == ["5 D", "5 D"]
+    assert (one.added, one.same, one.changed) == (9 * 78 + 42, 0, 0)
+    again, pages = run(tmp_path, "10 D")
+    assert pages == [] and again.added == 0
+    assert again.holes(back("10 D")) == (0, 0)
+
+
+def test_a_day_later_the_new_session_is_asked_with_one_that_is_known(tmp_path: Path) -> None:
+    run(tmp_path, "5 D", at(date(2025, 12, 4), "18:00"))
+    one, pages = run(tmp_path, "1 D")
+    assert days_of(pages) == [date(2025, 12, 4), date(2025, 12, 5)]
+    assert (one.added, one.same) == (78, 78)
+
+
+def test_an_earlier_stretch_meets_the_known_one(tmp_path: Path) -> None:
+    run(tmp_path, "2 D")
+    one, pages = run(tmp_path, "4 D")
+    assert days_of(pages) == [date(2025, 12, 2), date(2025, 12, 3), date(2025, 12, 4)]
+    assert (one.added, one.same) == (156, 78)
+
+
+def test_the_running_session_is_taken_up_where_it_was_left(tmp_path: Path) -> None:
+    noon = at(date(2025, 12, 5), "12:00")
+    one, _ = run(tmp_path, "1 D", noon)
+    assert one.added == 30  # two and a half hours
+    assert run(tmp_path, "1 D", noon)[1] == []
+    one, pages = run(tmp_path, "1 D")
+    assert (one.added, one.same, len(pages)) == (48, 30, 1)
+
+
+def test_what_failed_is_asked_again(tmp_path: Path) -> None:
+    one = a_download(tmp_path)
+    pages = one.plan(back("10 D"), NOW)
+    one.take(pages[0], tws(pages[0]), ASKED)
+    one.fail(pages[1], "no answer", ASKED)
+    left = a_download(tmp_path).plan(back("10 D"), NOW)
+    assert set(days_of([pages[1]])) <= set(days_of(left))
+    assert len(days_of(left)) == 6, "five and one that is known"
+
+
+def test_bars_that_were_taken_out_of_the_store_are_asked_again(tmp_path: Path) -> None:
+    one, _ = run(tmp_path, "10 D")
+    place = tmp_path / "store" / "5m" / "SMR"
+    for path in place.glob("*.parquet"):
+        path.unlink()
+    (place / "manifest.json").unlink()
+    again, pages = run(tmp_path, "10 D")
+    assert len(pages) == 2 and again.added == one.added
+
+
+def test_bars_of_another_source_are_compared_not_trusted(tmp_path: Path) -> None:
+    one = a_download(tmp_path)
+    [page] = one.plan(back("2 D"), NOW)
+    other = cut(tws(page), slice(0, 100))
+    BarStore(tmp_path / "store").append("SMR", "5 mins", with_close(other, 7, 19.0), BarMeta("a file", ASKED))
+    one, pages = run(tmp_path, "2 D")
+    assert len(pages) == 1
+    assert (one.added, one.same, one.changed) == (56, 99, 1)
+
+
+# Holes.
+
+
+def _without(bars: BarColumns, day: date, keep: int = 0) -> BarColumns:
+    """Return the bars with only the first `keep` of one session."""
+    begin, end = np.searchsorted(bars.start_ns, [at(day, "09:30"), at(day, "16:00")])
+    rows = np.concatenate([np.arange(begin + keep), np.arange(end, len(bars.start_ns))])
+    return cut(bars, rows)
+
+
+def test_a_session_without_bars_is_known_empty_and_repair_asks_once_more(tmp_path: Path) -> None:
+    one, hole = a_download(tmp_path), date(2025, 12, 3)
+    [page] = one.plan(back("5 D"), NOW)
+    one.take(page, _without(tws(page), hole), ASKED)
+    assert one.holes(back("5 D")) == (1, 1)
+    assert a_download(tmp_path).plan(back("5 D"), NOW) == []
+    again = a_download(tmp_path)
+    [page] = again.plan(back("5 D"), NOW, repair=True)
+    assert hole in days_of([page])
+    again.take(page, _without(tws(page), hole), ASKED)
+    assert a_download(tmp_path).plan(back("5 D"), NOW, repair=True) == [], "asked twice: it is a hole"
+
+
+def test_repair_fills_a_session_that_has_come_meanwhile(tmp_path: Path) -> None:
+    one, short = a_download(tmp_path), date(2025, 12, 3)
+    [page] = one.plan(back("5 D"), NOW)
+    one.take(page, _without(tws(page), short, keep=30), ASKED)
+    assert one.holes(back("5 D")) == (1, 0)
+    again = a_download(tmp_path)
+    for page in again.plan(again.stored_stretch(), NOW, repair=True):
+        again.take(page, tws(page), ASKED)
+    assert again.added == 48
+    assert again.holes(back("5 D")) == (0, 0)
+
+
+def test_a_page_without_a_bar_is_known_empty(tmp_path: Path) -> None:
+    one = a_download(tmp_path)
+    for page in one.plan(back("10 D"), NOW):
+        one.take(page, no_bars(), ASKED)
+    assert one.ledger.lines[0].outcome == "empty"
+    assert one.write_csv() is None
+    assert a_download(tmp_path).plan(back("10 D"), NOW) == []
+
+
+def test_what_lies_before_the_first_bar_is_never_asked(tmp_path: Path) -> None:
+    one, listed = a_download(tmp_path), at(date(2025, 12, 3), "09:30")
+    stretch = back("1 M")
+    one.nothing_before(stretch, listed, ASKED)
+    pages = one.plan(stretch, NOW)
+    # with the session before it, for the sake of whoever counts a day otherwise
+    assert days_of(pages) == [date(2025, 12, day) for day in (2, 3, 4, 5)]
+    one.nothing_before(stretch, listed, ASKED)
+    assert len(one.ledger.lines) == 1
+    assert set(days_of(one.plan(stretch, NOW, repair=True))) == {date(2025, 12, day) for day in (2, 3, 4, 5)}
+
+
+def test_repair_of_nothing_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataGap, match="leave out --repair, and name a --duration"):
+        a_download(tmp_path).stored_stretch()
+
+
+# Findings.
+
+
+def test_a_changed_bar_is_kept_with_both_values_and_refresh_takes_the_new_one(tmp_path: Path) -> None:
+    run(tmp_path, "2 D")
+    one = a_download(tmp_path)
+    [page] = one.plan(back("2 D"), NOW, refresh=True)
+    new = with_close(tws(page), 5, 19.5)
+    place = tmp_path / "store" / "5m" / "SMR"
+    assert len(one.take(page, new, ASKED).changed) == 1
+    [row] = read_changed(place)
+    assert row[1] == "stored" and float(row[7]) == tws(page).close[5] and row[12] == "19.5"
+    assert same_bars(BarStore(tmp_path / "store").columns("SMR", "5 mins"), tws(page))
+    one.take(page, new, ASKED, replace=True)
+    assert same_bars(BarStore(tmp_path / "store").columns("SMR", "5 mins"), new)
+
+
+def test_after_a_split_nothing_is_mixed(tmp_path: Path) -> None:
+    run(tmp_path, "5 D", at(date(2025, 12, 4), "18:00"))
+    one = a_download(tmp_path)
+    [page] = one.plan(back("1 D"), NOW)
+    bars = tws(page)
+    halved = replace(bars, **{name: getattr(bars, name) / 2 for name in ("open", "high", "low", "close")})
+    with pytest.raises(DataGap, match=r"as after a split of 2 for 1; nothing was written"):
+        one.take(page, halved, ASKED)
+    assert not one.ledger.covers(page.start_ns, page.end_ns)
+
+
+def test_splits_are_applied_when_the_file_is_written_and_the_store_stays_raw(tmp_path: Path) -> None:
+    from quant_trading.domain.actions import CorporateAction
+
+    one, [page] = run(tmp_path, "2 D")
+    BarStore(tmp_path / "store").write_actions([CorporateAction("SMR", date(2025, 12, 8), "split", 2.0)])
+    one.write_csv()
+    panel = load_panel(tmp_path, ["SMR"], "5 mins")
+    assert np.array_equal(panel.close[:, 0], tws(page).close / 2.0)
+    raw = next(iter(BarStore(tmp_path / "store").series()))
+    assert same_bars(BarStore(tmp_path / "store").read(raw), tws(page))
+
+
+def test_kinds_of_bars_are_series_of_their_own(tmp_path: Path) -> None:
+    run(tmp_path, "2 D")
+    for one in (a_download(tmp_path, "MIDPOINT"), a_download(tmp_path, all_hours=True)):
+        assert one.span() is None
+        [page] = one.plan(back("2 D"), NOW)
+        one.take(page, tws(page), ASKED)
+    assert len(list(BarStore(tmp_path / "store").series())) == 3
+
+
+def test_adjusted_bars_are_asked_as_a_whole_and_replaced(tmp_path: Path) -> None:
+    one = a_download(tmp_path, "ADJUSTED_LAST")
+    for factor in (1.0, 0.99):
+        [page] = one.plan(back("5 D"), NOW)
+        assert page.end == ""
+        bars = tws(page)
+        scaled = {name: getattr(bars, name) * factor for name in ("open", "high", "low", "close")}
+        one.take(page, replace(bars, **scaled), ASKED)
+    stored = BarStore(tmp_path / "store").columns("SMR", "5 mins", "ADJUSTED_LAST")
+    assert stored is not None and np.array_equal(stored.close, tws(page).close * 0.99)
+
+
+def test_a_symbol_that_makes_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="makes no folder name"):
+        SeriesDownload(BarStore(tmp_path), tmp_path, "../SMR", FIVE, "TRADES", all_hours=False)
+
+
+# Any order, any interruption.
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 10_000), stops=st.lists(st.integers(0, 6), max_size=5))
+def test_pages_in_any_order_over_any_number_of_runs_give_the_same_file(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, stops: list[int]
+) -> None:
+    rng = random.Random(seed)
+    folder = tmp_path_factory.mktemp("runs")
+    for stop in [*stops, 100]:
+        one = a_download(folder)
+        pages = one.plan(back("12 D"), NOW)
+        rng.shuffle(pages)
+        for page in pages[:stop]:
+            one.take(page, tws(page), ASKED)
+        one.write_csv()
+    assert one.changed == 0 and one.plan(back("12 D"), NOW) == []
+    panel = load_panel(folder, ["SMR"], "5 mins")
+    expected = [ns for day in sessions_between(date(2025, 11, 19), date(2025, 12, 5))
+                for ns in range(day.open_ns, day.close_ns, STEP)]  # fmt: skip
+    assert panel.start_ns.tolist() == expected
+
+
+def _kill(folder: Path, count: int, seed: int) -> dict[str, int]:
+    if not hasattr(os, "fork"):
+        pytest.skip("other platform: processes are forked and killed")
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, str(root / "tests" / "data" / "kill_download.py"), str(folder), str(count), str(seed)],
+        capture_output=True, text=True, timeout=280, check=False, env=os.environ | {"PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, int] = json.loads(done.stdout)
+    assert found["wrong"] == 0 and found["killed"] == count
+    return found
+
+
+def test_a_killed_download_that_is_started_again_ends_byte_for_byte_the_same(tmp_path: Path) -> None:
+    found = _kill(tmp_path, 3, seed=1)
+    # fifteen sessions to 2026-01-07 with Christmas and New Year; 12-24 is a half day, of 12-30 TWS has none
+    assert found["rows"] == sum((day.close_ns - day.open_ns) // STEP
+                                for day in sessions_between(date(2025, 12, 18), date(2026, 1, 7))) - 78  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_hundred_killed_downloads_end_byte_for_byte_the_same(tmp_path: Path) -> None:
+    _kill(tmp_path, 200, seed=2)
