@@ -27,7 +27,9 @@ def is_worth_compiling(cells: int) -> bool:
 
 
 @cache
-def compile_functions(functions: tuple[_Loop, ...], counts_references: bool = True) -> _Loop:
+def compile_functions(
+    functions: tuple[_Loop, ...], counts_references: bool = True, reordered: tuple[_Loop, ...] = ()
+) -> _Loop:  # fmt: skip
     """Return the machine code of the last of `functions`, kept on disk where the place can be written.
 
     The functions may call those before them in the tuple. Copies of them are compiled, so that the modules they come
@@ -37,6 +39,8 @@ def compile_functions(functions: tuple[_Loop, ...], counts_references: bool = Tr
     Args:
         counts_references: False for functions that make no arrays and divide by nothing that is 0; then a call among
             them costs a few nanoseconds, not a hundred.
+        reordered: those of them whose sums may be added up in any order, which is what makes vectors of a sum; their
+            last bits are not those of the interpreted loop.
     """
     import numba
 
@@ -52,10 +56,11 @@ def compile_functions(functions: tuple[_Loop, ...], counts_references: bool = Tr
         assert isinstance(function, FunctionType)
         copy = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__)
         copy.__module__, copy.__qualname__ = function.__module__, f"{function.__qualname__}_{mark}"
+        chosen = {**options, "fastmath": {"reassoc", "contract"}} if function in reordered else options
         try:
-            namespace[function.__name__] = numba.njit(cache=True, **options)(copy)
+            namespace[function.__name__] = numba.njit(cache=True, **chosen)(copy)
         except RuntimeError:  # numba found no folder it may write its cache to
-            namespace[function.__name__] = numba.njit(**options)(copy)
+            namespace[function.__name__] = numba.njit(**chosen)(copy)
     compiled: _Loop = namespace[functions[-1].__name__]
     return compiled
 

@@ -1,8 +1,10 @@
 """The textbook account of `kernel.run_weights` for equal weights: sides in one byte, a list of what is held.
 
 Each row's active names share the gross exposure, or get the cap where that is less, so a row of wishes is one number
-and a list of names. Names that are neither held nor wished cost one look at a byte: nothing of the size of the panel
-is made. The figures are those of `kernel.account_weights` on the same weights, sums added in another order (1e-9).
+and a row of bytes: where no bar is missing, what a day turns over follows from counting bytes (`run_complete`).
+Otherwise a list of names is kept (`run_equal_weights`); names that are neither held nor wished cost one look at a
+byte. Nothing of the size of the panel is made. The figures are those of `kernel.account_weights` on the same weights,
+sums added in another order (1e-9).
 """
 
 from collections.abc import Callable, MutableSequence, Sequence
@@ -47,16 +49,27 @@ def account_equal_weights(
              float(terms.commission), terms.close_last, float(limits.max_gross_exposure),
              float(limits.max_position_pct))  # fmt: skip
     columns: list[Any] = [np.ascontiguousarray(column).reshape(-1).view() for column in (open_price, close, sides)]
+    book, rows = np.zeros(7), np.empty((n_bars, 8))
+    is_fast = is_worth_compiling(close.size) if compiled is None else compiled
+    holdings = lambda: account_weights(  # noqa: E731
+        open_price, close, equal_weights(signal_of(sides), limits), terms).holdings  # fmt: skip
+    if is_fast:
+        for column in columns:
+            column.flags.writeable = False
+        complete = compile_functions(_COMPLETE, counts_references=False, reordered=(gain,))
+        if complete(*fixed, *columns, rows.reshape(-1)):
+            return EqualLedger(rows, 0, holdings)
+    else:
+        as_it_stands: Callable[..., bool] = run_complete
+        if as_it_stands(*fixed, *(column.tolist() for column in columns), memoryview(rows.reshape(-1))):  # type: ignore[arg-type]
+            return EqualLedger(rows, 0, holdings)
     held, mark, names, wished = (
         np.zeros(n_symbols),
         np.zeros(n_symbols + 1),
         *np.zeros((2, n_symbols + 1), dtype=np.int32),
     )
-    book, rows = np.zeros(7), np.empty((n_bars, 8))
     walk: Callable[..., None] = run_equal_weights
-    if is_worth_compiling(close.size) if compiled is None else compiled:
-        for column in columns:
-            column.flags.writeable = False
+    if is_fast:
         walk = compile_functions(_FUNCTIONS, counts_references=False)
         walk(*fixed, *columns, held, mark, names, wished, book, rows.reshape(-1))
         dropped = int(book[6])
@@ -65,8 +78,109 @@ def account_equal_weights(
         walk(*fixed, *lists)
         dropped = int(lists[-2][6])
         rows = np.array(lists[-1], dtype=np.float64).reshape(n_bars, 8)
-    return EqualLedger(rows, dropped, lambda: account_weights(
-        open_price, close, equal_weights(signal_of(sides), limits), terms).holdings)  # fmt: skip
+    return EqualLedger(rows, dropped, holdings)
+
+
+def gain(sides: Sequence[int], before: _Numbers, now: _Numbers) -> float:
+    """Return the sum of side x return; NaN when a price is missing, whatever its side."""
+    earned = 0.0
+    for j in range(len(now)):
+        side = sides[j] * (sides[j] & 1)  # 1 and -1 are odd, 0 and HOLD are even
+        earned += side * (now[j] / before[j] - 1.0)
+    return earned
+
+
+def count_sides(sides: Sequence[int]) -> int:
+    """Return how many are long or short."""
+    count = 0
+    for j in range(len(sides)):
+        count += sides[j] & 1
+    return count
+
+
+def count_kept(sides: Sequence[int], before: Sequence[int]) -> int:
+    """Return how many are long or short, and were so before on the same side."""
+    count = 0
+    for j in range(len(sides)):
+        count += sides[j] & 1 if sides[j] == before[j] else 0
+    return count
+
+
+def count_both(sides: Sequence[int], before: Sequence[int]) -> int:
+    """Return how many are long or short, and were long or short before."""
+    count = 0
+    for j in range(len(sides)):
+        count += sides[j] & before[j] & 1
+    return count
+
+
+def sum_sides(sides: Sequence[int]) -> int:
+    """Return how many more are long than short."""
+    total = 0
+    for j in range(len(sides)):
+        total += sides[j] * (sides[j] & 1)
+    return total
+
+
+def run_complete(
+    n_bars: int, n_symbols: int, fill: int, initial_capital: float, cost_rate: float, commission: float,
+    close_last: bool, gross_limit: float, cap: float, open_price: _Numbers, close: _Numbers, sides: Sequence[int],
+    rows: _Out,
+) -> bool:  # fmt: skip
+    """Fill `rows`, 8 per bar, the order of `Ledger`; return False where a bar is missing or the account is ruined.
+
+    Args:
+        open_price, close: float64[T x N]; sides: int8[T x N].
+    """
+    n = n_symbols
+    equity = initial_capital
+    held, size, count, net = -1, 0.0, 0, 0  # the row that is held, its weight, its names, longs less shorts
+    if n_bars < 2:
+        return False
+    for t in range(n_bars):
+        last = close_last and t == n_bars - 1
+        row = t * n
+        now, opened = close[row : row + n], open_price[row : row + n]
+        first = second = 0.0
+        if t > 0:
+            # Before anything is held some row does for the sum, which tells whether a bar is missing.
+            of = max(held, 0)
+            first = size * gain(sides[of : of + n], close[row - n : row], opened if fill == 0 else now)
+        decided = row if fill == 1 else row - n
+        turnover, orders = 0.0, 0
+        if decided >= 0 and not (fill == 1 and last):
+            wished = sides[decided : decided + n]
+            active = count_sides(wished)
+            goal = min(gross_limit / max(active, 1), cap)
+            kept = both = 0
+            if held >= 0:
+                kept = count_kept(wished, sides[held : held + n])
+                both = count_both(wished, sides[held : held + n])
+            moved = kept if goal != size else 0
+            orders = moved + (both - kept) + (active - both) + (count - both)
+            turnover = kept * abs(goal - size) + (both - kept) * (goal + size)
+            turnover += (active - both) * goal + (count - both) * size
+            held, size, count, net = decided, goal, active, sum_sides(wished)
+        if fill == 0 and t > 0:
+            second = size * gain(sides[held : held + n], opened, now)
+        if last:
+            turnover += count * size
+            orders += count
+            count = net = 0
+        pnl = equity * (first + second + first * second)
+        cost = equity * (cost_rate * turnover) + commission * orders
+        equity = equity + pnl - cost
+        if not equity > 0.0:
+            return False
+        rows[t * 8] = equity
+        rows[t * 8 + 1] = equity - equity * (net * size)
+        rows[t * 8 + 2] = pnl
+        rows[t * 8 + 3] = cost
+        rows[t * 8 + 4] = turnover
+        rows[t * 8 + 5] = count * size
+        rows[t * 8 + 6] = net * size
+        rows[t * 8 + 7] = orders
+    return True
 
 
 def find_active(n_symbols: int, sides: Sequence[int], active: _Places) -> int:
@@ -219,6 +333,7 @@ def run_equal_weights(
 
 
 # What is compiled, each after those it calls.
+_COMPLETE = (gain, count_sides, count_kept, count_both, sum_sides, run_complete)
 _FUNCTIONS = (find_active, sell, buy, finish, run_equal_weights)
 
 

@@ -76,12 +76,14 @@ def run(
     quantity, price, cost = np.empty((3, size))
     walk: Callable[..., bool] = run_series if n_symbols == 1 else run_rows
     if fast:
-        walk = compile_functions((slip, total, order, hold, walk), counts_references=False)
+        walk = compile_functions(
+            (slip, worth, gross_worth, order, hold, walk), counts_references=False, reordered=(worth, gross_worth)
+        )  # fmt: skip
     marks = flat[1]
     for _ in range(2):
         given = (*flat, marks, turns)
         changing = (
-            np.zeros((4, n_symbols)),
+            np.zeros((3, n_symbols)),
             np.zeros(n_symbols, dtype=np.int64),
             equity,
             book,
@@ -147,18 +149,20 @@ def slip(base: float, side: float, rate: float, money: float) -> float:
     return price if price > 0.0 else base
 
 
-def total(values: _Numbers) -> float:
-    """Return the sum, four additions at a time: each waits only for the fourth before it."""
-    first = second = third = fourth = 0.0
-    whole = len(values) - len(values) % 4
-    for j in range(0, whole, 4):
-        first += values[j]
-        second += values[j + 1]
-        third += values[j + 2]
-        fourth += values[j + 3]
-    for j in range(whole, len(values)):
-        first += values[j]
-    return (first + second) + (third + fourth)
+def worth(held: _Numbers, mark: _Numbers) -> float:
+    """Return what the positions are worth."""
+    total = 0.0
+    for j in range(len(held)):
+        total += held[j] * mark[j]
+    return total
+
+
+def gross_worth(held: _Numbers, mark: _Numbers) -> float:
+    """Return what the positions are worth without their signs."""
+    total = 0.0
+    for j in range(len(held)):
+        total += abs(held[j] * mark[j])
+    return total
 
 
 def order(
@@ -196,12 +200,12 @@ def hold(first: int, end: int, position: float, marks: _Numbers, equity: _Out, b
     """Write the equity of a single position on bars first..end-1; return False where it is not above 0."""
     cash, net = book[_CASH], 0.0
     for t in range(first, end):
-        worth = position * marks[t]
-        value = cash + worth
+        own = position * marks[t]
+        value = cash + own
         if not value > 0.0:
             return False
         equity[t] = value
-        net += worth / value
+        net += own / value
     if position != 0.0:
         book[_HELD] += end - first
         book[_NET] += net
@@ -285,7 +289,7 @@ def run_rows(
     symbol: MutableSequence[int], why: MutableSequence[int], quantity: _Out, price: _Out, cost: _Out,
 ) -> bool:  # fmt: skip
     """Walk the bars of a panel, row after row; return False when the account is ruined."""
-    held, mark, worth, side = state[0], state[1], state[2], state[3]
+    held, mark, side = state[0], state[1], state[2]
     turn = waiting = 0
     before = book[_CASH]
     for t in range(n_bars):
@@ -324,8 +328,7 @@ def run_rows(
                 for j in range(n_symbols):
                     x = now[j]
                     mark[j] = x if x == x else mark[j]
-                    worth[j] = held[j] * mark[j]
-                net = total(worth)
+                net = worth(held, mark)
                 value = book[_CASH] + net
             if stage == 0:
                 if not value > 0.0:
@@ -339,9 +342,7 @@ def run_rows(
                             pending[waiting] = j
                             waiting += 1
                     turn += 1
-        for j in range(n_symbols):
-            worth[j] = abs(worth[j])
-        gross = total(worth)
+        gross = gross_worth(held, mark)
         equity[t] = before = value
         per_money = 1.0 / value
         book[_HELD] += 1.0 if gross > 0.0 else 0.0
