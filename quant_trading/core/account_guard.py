@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from quant_trading.core.diagnose_table import cure_of
 from quant_trading.domain.errors import AccountRefused
 
 __all__ = ["LIVE_PORTS", "PAPER_PORTS", "check_account", "is_paper_account"]
@@ -63,12 +64,11 @@ def _pick(managed: Sequence[str], expected: str | None) -> str:
     if expected:
         if expected not in managed:
             raise AccountRefused(
-                f"account {expected} is not managed by this login (TWS named {named}); "
-                f"correct IBKR_ACCOUNT or log in to TWS as its owner"
+                f"account {expected} is not managed by this login (TWS named {named}); {cure_of('account-not-managed')}"
             )
         return expected
     if len(managed) > 1:
-        raise AccountRefused(f"this login manages several accounts ({named}); set IBKR_ACCOUNT to the one to use")
+        raise AccountRefused(f"this login manages several accounts ({named}); {cure_of('account-several')}")
     return managed[0]
 
 
@@ -77,15 +77,14 @@ def _check_paper(managed: Sequence[str]) -> None:
     if live:
         raise AccountRefused(
             f"mode paper, but TWS is logged in to {', '.join(live)}, which is no paper account (their ids start "
-            f"with D); log in to TWS with the paper user, or ask for --mode live"
+            f"with D); {cure_of('account-live')}"
         )
 
 
 def _check_live(account: str, allowed: Collection[str], confirmed: bool) -> None:
     if is_paper_account(account):
         raise AccountRefused(
-            f"mode live, but TWS is logged in to the paper account {account}; log in with the live user, "
-            f"or ask for --mode paper"
+            f"mode live, but TWS is logged in to the paper account {account}; {cure_of('account-paper')}"
         )
     if account not in allowed:
         raise AccountRefused(
@@ -102,5 +101,5 @@ def _check_port(mode: str, port: int, account: str, allowed: bool) -> None:
         usual = PAPER_PORTS if mode == "paper" else LIVE_PORTS
         raise AccountRefused(
             f"mode {mode} on port {port}, which is the usual port of the other mode (account {account}); "
-            f"use {usual[0]} (TWS) or {usual[1]} (Gateway), or set allow_port_mismatch: true"
+            f"{cure_of('port-of-other-mode', usual=usual[0], gateway=usual[1])}"
         )

@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["ACCOUNT_REFUSED", "DIAGNOSES", "NO_SESSION", "Diagnosis", "Finding", "Severity", "found", "is_fine"]
+__all__ = [
+    "ACCOUNT_REFUSED",
+    "CONNECTION",
+    "DESK",
+    "DIAGNOSES",
+    "MACHINE",
+    "NO_SESSION",
+    "SESSION",
+    "Diagnosis",
+    "Finding",
+    "Severity",
+    "cure_of",
+    "found",
+    "is_fine",
+]
 
 
 class Severity(Enum):
@@ -75,6 +89,11 @@ def found(id: str, seen: str, **values: object) -> Finding:
     return Finding(check, row.severity, one_line, id, row.expected.format(**values), row.cure.format(**values))
 
 
+def cure_of(id: str, **values: object) -> str:
+    """Return the cure of a row with its braces filled in, for errors that end with it."""
+    return DIAGNOSES[id].cure.format(**values)
+
+
 _NOTE, _WARN, _BAD = Severity.NOTE, Severity.WARN, Severity.BAD
 
 _SETTINGS = "Global Configuration > API > Settings"
@@ -84,7 +103,7 @@ _STABLE = "https://www.interactivebrokers.com/en/trading/download-tws.php?p=stab
 _ZONES = "update the database: apt-get install -y tzdata, or pip install --upgrade tzdata"
 _NEXT_START = "start any ./desk command, such as ./desk demo: it makes the environment anew"
 
-_MACHINE = {
+MACHINE = {
     "python-old": Diagnosis(
         "python",
         _BAD,
@@ -169,7 +188,7 @@ _MACHINE = {
     ),
 }
 
-_DESK = {
+DESK = {
     "settings-unread": Diagnosis(
         "settings",
         _NOTE,
@@ -215,7 +234,7 @@ _DESK = {
     ),
 }
 
-_CONNECTION = {
+CONNECTION = {
     "tws-not-looked-for": Diagnosis("TWS", _NOTE, "an address of TWS", "correct what is named above, then ask again"),
     "tws-not-running": Diagnosis(
         "TWS",
@@ -309,7 +328,7 @@ _CONNECTION = {
     ),
 }
 
-_SESSION = {
+SESSION = {
     "api-read-only": Diagnosis(
         "orders", _WARN, "an API that takes orders", f"switch off Read-Only API under {_SETTINGS}, then try again"
     ),
@@ -443,7 +462,7 @@ _SESSION = {
     "messages-unread": Diagnosis("messages", _WARN, "messages that can be read", f"install the stable TWS: {_STABLE}"),
 }
 
-DIAGNOSES: dict[str, Diagnosis] = {**_MACHINE, **_DESK, **_CONNECTION, **_SESSION}
+DIAGNOSES: dict[str, Diagnosis] = {**MACHINE, **DESK, **CONNECTION, **SESSION}
 
 # What leaves no session to work with, and what leaves one that may not be used for the mode.
 NO_SESSION = frozenset(

@@ -31,6 +31,7 @@ from ib_async import OrderState as IbOrderState
 
 from quant_trading.core.account_guard import is_paper_account
 from quant_trading.core.client_ids import USER_SCRIPT_CLIENT_ID
+from quant_trading.core.diagnose_table import cure_of
 from quant_trading.core.error_codes import ErrorClass, classify_message
 from quant_trading.core.frame_guard import FrameGuard
 from quant_trading.core.ib_client import BoundIB, RawListener, settled
@@ -361,13 +362,10 @@ class IBKRConnection(RawListener):
         where = f"{self.host}:{self.port}"
         if isinstance(error, ConnectionRefusedError):
             self._evidence = replace(self._evidence, tcp="refused")
-            return (
-                f"{where} refused the connection; start TWS, log in, and switch on Enable ActiveX and Socket "
-                f"Clients with Socket port {self.port}"
-            )
+            return f"{where} refused the connection; {cure_of('tws-not-running', port=self.port)}"
         if "getaddrinfo" in str(error) or "Name or service" in str(error) or type(error).__name__ == "gaierror":
             self._evidence = replace(self._evidence, tcp="unresolved")
-            return f"host {self.host!r} is not known ({error}); set IBKR_HOST to 127.0.0.1 or the right name"
+            return f"host {self.host!r} is not known ({error}); {cure_of('tws-host-unknown')}"
         self._evidence = replace(self._evidence, tcp=self._evidence.tcp or "failed")
         return f"{where} could not be reached ({error}); check host, port and network"
 
@@ -377,20 +375,15 @@ class IBKRConnection(RawListener):
         seen = self._evidence
         if not seen.tcp:
             self._evidence = replace(seen, tcp="timeout")
-            return f"{where} did not answer within {limit}; check the host name and that the firewall allows TWS"
+            return f"{where} did not answer within {limit}; {cure_of('tws-unreachable')}"
         if seen.handshake == "silent":
-            return (
-                f"{where} accepted the connection but said nothing within {limit}; TWS may be waiting at its login or "
-                f"at a question window: answer it and connect again"
-            )
+            return f"{where} accepted the connection but said nothing within {limit}; {cure_of('tws-silent')}"
         if not self.accounts:
-            return (
-                f"TWS at {where} answered but named no account or order number within {limit}; "
-                f"wait until its login has finished and connect again"
-            )
+            cure = cure_of("tws-login-unfinished")
+            return f"TWS at {where} answered but named no account or order number within {limit}; {cure}"
         return (
             f"TWS at {where} never finished sending {', '.join(self._waiting) or 'its first data'} within {limit}; "
-            f"restart TWS or wait for IBKR's reset to pass, then connect again"
+            f"{cure_of('account-data-missing')}"
         )
 
     async def _look_around(self) -> None:
@@ -429,7 +422,7 @@ class IBKRConnection(RawListener):
             self._evidence = replace(self._evidence, handshake="not_tws", opening=self._guard.opening)
             self._fail(
                 f"{self.host}:{self.port} is not TWS ({problem}; it began with {self._guard.opening!r}); "
-                f"find the port under Global Configuration > API > Settings"
+                f"{cure_of('tws-other-program')}"
             )
         else:
             self._fail(f"the stream broke: {problem}")
@@ -445,9 +438,9 @@ class IBKRConnection(RawListener):
             self._see()
             if self._evidence.handshake in ("", "silent"):
                 self._evidence = replace(self._evidence, tcp="accepted", handshake="closed")
-                reason += " during the handshake; allow this machine under API > Settings > Trusted IPs"
+                reason += f" during the handshake; {cure_of('tws-untrusted')}"
             else:
-                reason += " before the session was open; connect again, and look for the reason in TWS"
+                reason += f" before the session was open; {cure_of('tws-failed')}"
             self._fail(f"{self.host}:{self.port}: {reason}")
         else:
             self._fail(reason)
@@ -462,7 +455,7 @@ class IBKRConnection(RawListener):
             self._evidence = replace(self._evidence, client_id_in_use=True, handshake="answered")
             self._fail(
                 f"client id {self.client_id} is in use at {self.host}:{self.port} (TWS error 326: {text}); "
-                f"end the other program or give this one another id"
+                f"{cure_of('client-id-in-use')}"
             )
         elif kind is ErrorClass.FATAL:
             self._fail(f"TWS error {code}: {text}")

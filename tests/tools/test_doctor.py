@@ -175,6 +175,7 @@ def test_without_the_packages_the_rest_is_still_told(
     monkeypatch.setitem(sys.modules, "pydantic", None)
     code, findings = asked(capsys)
     assert code == 0
+    assert findings["settings"]["id"] == "settings-unread"
     assert findings["settings"]["seen"] == "not read, pydantic is not installed"
     assert findings["settings"]["cure"] == "start any ./desk command, such as ./desk demo: it installs them"
     assert findings["TWS"]["cure"] == "correct what is named above, then ask again"
