@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,16 @@ CLOSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("exchange", "day", "opens", "closes", "early"), DAYS)
+# The library takes half a second to make each calendar, so the fast suite asks for three of them.
+IN_THE_FAST_SUITE = ("NYSE", "LSE", "SEHK")
+
+
+def by_cost(cases: "list[tuple[str, ...]]") -> "list[Any]":
+    """Return the cases, those of the other exchanges marked slow."""
+    return [case if case[0] in IN_THE_FAST_SUITE else pytest.param(*case, marks=pytest.mark.slow) for case in cases]
+
+
+@pytest.mark.parametrize(("exchange", "day", "opens", "closes", "early"), by_cost(DAYS))
 def test_days_as_the_exchanges_published_them(kept, exchange, day, opens, closes, early):
     session = Calendars(kept).session_on(exchange, date.fromisoformat(day))
     assert session is not None
@@ -71,7 +81,7 @@ def test_days_as_the_exchanges_published_them(kept, exchange, day, opens, closes
     assert session.is_half_day is early
 
 
-@pytest.mark.parametrize(("exchange", "day"), CLOSED)
+@pytest.mark.parametrize(("exchange", "day"), by_cost(CLOSED))
 def test_days_on_which_they_were_closed(kept, exchange, day):
     assert Calendars(kept).session_on(exchange, date.fromisoformat(day)) is None
 
@@ -90,6 +100,11 @@ def test_an_exchange_is_closed_over_lunch_where_it_has_lunch(kept):
     for clock, is_open in hours.items():
         assert calendars.is_open("SEHK", utc(f"2024-12-23T{clock}")) is is_open, clock
     assert calendars.is_open("LSE", utc("2024-12-23T12:00"))
+
+
+@pytest.mark.slow
+def test_a_session_in_sydney_begins_on_the_day_before_in_utc(kept):
+    calendars = Calendars(kept)
     # A session east of Greenwich begins on the UTC date before its own only in Sydney and beyond.
     assert calendars.is_open("ASX", utc("2024-01-01T23:30"))
     assert not calendars.is_open("ASX", utc("2023-12-31T23:30"))
@@ -157,10 +172,14 @@ def test_names_and_days_that_are_unknown_are_refused(kept):
         mic_of("LONDON")
     with pytest.raises(UsageError, match="XXXX has no calendar"):
         Calendars(kept).session_on("XXXX", date(2024, 1, 2))
-    with pytest.raises(SessionRangeError, match="reaches beyond what is known of XTKS"):
-        Calendars(kept).session_on("TSEJ", date(1990, 1, 4))
     assert issubclass(ConfigError, Exception)
     assert (mic_of("smart"), mic_of("XLON"), mic_of("IBIS2")) == ("XNYS", "XLON", "XETR")
+
+
+@pytest.mark.slow
+def test_days_before_the_first_one_known_are_refused(kept):
+    with pytest.raises(SessionRangeError, match="reaches beyond what is known of XTKS"):
+        Calendars(kept).session_on("TSEJ", date(1990, 1, 4))
 
 
 def test_the_library_has_a_calendar_for_every_name_of_the_table():

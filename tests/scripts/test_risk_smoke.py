@@ -24,8 +24,13 @@ def test_it_shows_every_rule_and_ends_well_from_any_folder(tmp_path: Path) -> No
     assert done.stdout.splitlines()[-1] == "22 of 22 risk cases as expected"
 
 
-@pytest.mark.parametrize("limits", ["0.05, max_gross_exposure: 4", "1, max_gross_exposure: 0.3",
-                                    "0.35, max_gross_exposure: 0.9", "0.003, max_gross_exposure: 1"])  # fmt: skip
+OTHER_LIMITS = ("1, max_gross_exposure: 0.3", "0.35, max_gross_exposure: 0.9", "0.003, max_gross_exposure: 1")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    ["0.05, max_gross_exposure: 4", *(pytest.param(limits, marks=pytest.mark.slow) for limits in OTHER_LIMITS)],
+)
 def test_it_follows_the_configured_limits(tmp_path: Path, limits: str) -> None:
     config = tmp_path / "limits.yaml"
     config.write_text(f"risk: {{max_position_pct: {limits}}}\n")
