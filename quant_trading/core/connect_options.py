@@ -5,13 +5,23 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quant_trading.core.client_ids import CLIENT_IDS
-from quant_trading.refdata.restart_windows import RestartSchedule
+
+if TYPE_CHECKING:
+    from quant_trading.refdata.restart_windows import RestartSchedule
 
 __all__ = ["Endpoint", "add_connect_options", "endpoint_of"]
 
 _CONFIG = "configs/paper.yaml"
+
+
+def _usual_schedule() -> "RestartSchedule":
+    # Imported here: the doctor reads these options on machines that have no time zones.
+    from quant_trading.refdata.restart_windows import RestartSchedule
+
+    return RestartSchedule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class Endpoint:
     client_id: int
     account: str
     timeout_seconds: float
-    schedule: RestartSchedule = field(default_factory=RestartSchedule)
+    schedule: "RestartSchedule" = field(default_factory=_usual_schedule)
 
 
 def add_connect_options(parser: ArgumentParser, name: str) -> None:

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING
 from quant_trading.core.connect_options import Endpoint, add_connect_options, endpoint_of
 from quant_trading.core.portfolio_view import AccountView, as_json, summary_lines
 from quant_trading.domain.errors import AccountRefused, ConnectionFailed, ConnectionLost, DeskError, UsageError
-from quant_trading.refdata.restart_windows import RestartSchedule
-from quant_trading.refdata.sessions import EXCHANGE_ZONE
 
 if TYPE_CHECKING:
     from quant_trading.core.ibkr_connection import IBKRConnection
+    from quant_trading.refdata.restart_windows import RestartSchedule
 
 __all__ = ["PortfolioReader", "main"]
 
@@ -183,7 +182,7 @@ def _text_of(reader: PortfolioReader, options: Namespace, views: Sequence[Accoun
     return "\n".join("\n".join(summary_lines(view, is_named=reader.has_others)) for view in views)
 
 
-def _watch(reader: PortfolioReader, options: Namespace, schedule: RestartSchedule) -> int:
+def _watch(reader: PortfolioReader, options: Namespace, schedule: "RestartSchedule") -> int:
     """Show the portfolio whenever it differs from what was shown; a broken session is opened again and again."""
     shown: list[AccountView] | None = None
     count, pause, was_open = 0, _FIRST_PAUSE_SECONDS, False
@@ -212,8 +211,9 @@ def _watch(reader: PortfolioReader, options: Namespace, schedule: RestartSchedul
         reader.close()
 
 
-def _planned(schedule: RestartSchedule) -> str:
+def _planned(schedule: "RestartSchedule") -> str:
     """Return the remark that TWS is away by plan, empty when it should be there."""
+    from quant_trading.refdata.sessions import EXCHANGE_ZONE
     from quant_trading.settings.system_clock import SystemClock
 
     until_ns = schedule.away_until(round(SystemClock().now().timestamp()) * 1_000_000_000)

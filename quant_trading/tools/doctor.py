@@ -19,6 +19,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,6 @@ def _files(root: Path, settings: "Settings | None", environ: Mapping[str, str]) 
 
 def _tws(settings: "Settings", options: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield what a look at TWS shows."""
-    from quant_trading.refdata.restart_windows import RestartSchedule
     from quant_trading.settings.system_clock import SystemClock
 
     ibkr, clock = settings.ibkr, SystemClock()
@@ -132,9 +132,9 @@ def _tws(settings: "Settings", options: argparse.Namespace, environ: Mapping[str
     except ImportError as error:
         yield _listens(ibkr.host, settings.port(options.mode), str(error.name))
         return
-    schedule = RestartSchedule()
+    schedule = settings.restart.schedule
     if options.tws_restart and zone is not None:
-        schedule = RestartSchedule(restart=options.tws_restart, zone=zone)
+        schedule = replace(schedule, restart=options.tws_restart, zone=zone)
     assert ibkr.client_id is not None, "--client-id has a default"
     target = Target(
         ibkr.host,

@@ -58,3 +58,16 @@ def test_an_absence_is_by_plan_when_the_settings_say_so(schedule: RestartSchedul
         assert on.session.state is SupervisorState.LIVE
         [outage] = on.session.outages
         assert outage.is_expected is is_expected
+
+
+def test_the_doctor_judges_by_it(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from quant_trading.core import diagnose
+    from quant_trading.tools import doctor
+
+    taken: list[RestartSchedule] = []
+    monkeypatch.setattr(diagnose, "diagnose", lambda target, _clock: taken.append(target.schedule) or [])
+    doctor.main(["--config", config])
+    assert taken == [EVENING]
+    assert "TWS" in capsys.readouterr().out
