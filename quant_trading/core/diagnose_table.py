@@ -226,11 +226,17 @@ DESK = {
         "room for requests for small bars",
         "wait ten minutes, or let the downloader wait: it keeps to the rules",
     ),
+    "restart-unsure": Diagnosis(
+        "TWS restart",
+        _NOTE,
+        "the time of TWS's restart, which is by its machine's clock",
+        "set restart.time and restart.zone in configs/paper.yaml to what Global Configuration > Lock and Exit shows",
+    ),
     "restart-in-session": Diagnosis(
         "TWS restart",
         _WARN,
         "a restart outside the session",
-        "set Auto restart under Global Configuration > Lock and Exit to a time outside {session} of this machine",
+        "set Auto restart under Global Configuration > Lock and Exit to a time outside {session}",
     ),
 }
 

@@ -19,7 +19,6 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,6 @@ from quant_trading.tools.doctor_desk import (
     journals,
     local_zone,
     pacing,
-    parse_restart,
 )
 from quant_trading.tools.doctor_machine import ENVIRONMENT, disk, examine_machine, folders
 
@@ -56,18 +54,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--mode", choices=("paper", "live"), default="paper", help="what the login should be (default: %(default)s)")
     add("--symbol", default="SPY", help="whose contract, price and bars are asked for (default: %(default)s)")
-    add("--tws-restart", metavar="HH:MM", type=_restart, help="TWS's Auto restart, on this machine's clock")
     add("--no-tws", action="store_true", help="leave TWS out: look at the machine and the desk's files only")
     add("--json", action="store_true", help="print one JSON object, described in docs/troubleshooting.md")
     add("--environment", choices=sorted(ENVIRONMENT), default="", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
-
-
-def _restart(text: str) -> object:
-    try:
-        return parse_restart(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def examine(checkout: Path, options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -78,8 +68,13 @@ def examine(checkout: Path, options: argparse.Namespace, environ: Mapping[str, s
         options: of `parse`.
         environ: the environment of the process.
     """
-    yield from examine_machine(checkout, options.environment, environ)
     root, config = Path(environ.get("QT_HOME") or checkout).absolute(), Path(options.config)
+    for finding in examine_machine(checkout, options.environment, environ):
+        yield finding
+        if finding.id == "tzdata-none":  # neither the settings nor anything about sessions can be read
+            yield from _files(root, None, environ)
+            yield found("tws-not-looked-for", "not looked for: no time zone is known here")
+            return
     config = config.absolute() if config.is_file() else checkout / config
     finding, settings = check_settings(config, root, environ, _overrides(options))
     yield finding
@@ -124,17 +119,13 @@ def _tws(settings: "Settings", options: argparse.Namespace, environ: Mapping[str
     from quant_trading.settings.system_clock import SystemClock
 
     ibkr, clock = settings.ibkr, SystemClock()
-    zone = local_zone(environ)
-    if ibkr.host in _HERE or options.tws_restart:
-        yield check_restart(options.tws_restart, zone, clock.now())
+    schedule = settings.restart.schedule
+    yield check_restart(schedule, local_zone(environ) if ibkr.host in _HERE else None, clock.now())
     try:
         from quant_trading.core.diagnose import CONNECT_SECONDS, Target, diagnose
     except ImportError as error:
         yield _listens(ibkr.host, settings.port(options.mode), str(error.name))
         return
-    schedule = settings.restart.schedule
-    if options.tws_restart and zone is not None:
-        schedule = replace(schedule, restart=options.tws_restart, zone=zone)
     assert ibkr.client_id is not None, "--client-id has a default"
     target = Target(
         ibkr.host,

@@ -13,13 +13,14 @@ from quant_trading.core.diagnose_table import Finding, found, is_fine
 
 if TYPE_CHECKING:
     from quant_trading.ports import Clock
+    from quant_trading.refdata.restart_windows import RestartSchedule
     from quant_trading.settings import Settings
 
-__all__ = ["check_restart", "check_settings", "check_strategy", "journals", "local_zone", "pacing", "parse_restart"]
+__all__ = ["check_restart", "check_settings", "check_strategy", "journals", "local_zone", "pacing"]
 
-USUAL_RESTART = time(23, 45)  # what TWS proposes, on the clock of its machine
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEW_YORK = "America/New_York"
+_SHIPPED = (time(23, 45), _NEW_YORK)  # restart.time and restart.zone of the settings as they come
 
 
 def check_settings(
@@ -121,18 +122,6 @@ def pacing(folder: Path, clock: "Clock") -> Iterator[Finding]:
 # When TWS restarts.
 
 
-def parse_restart(text: str) -> time:
-    """Return "23:45" as a time.
-
-    Raises:
-        ValueError: when it is none.
-    """
-    try:
-        return datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007  # a clock's time has no zone
-    except ValueError:
-        raise ValueError(f"{text!r} is no time; write it as 23:45") from None
-
-
 def local_zone(environ: Mapping[str, str], link: Path = Path("/etc/localtime")) -> zoneinfo.ZoneInfo | None:
     """Return this machine's zone, None when its name cannot be found out."""
     name = environ.get("TZ", "").lstrip(":")
@@ -144,28 +133,43 @@ def local_zone(environ: Mapping[str, str], link: Path = Path("/etc/localtime")) 
         return None
 
 
-def check_restart(restart: time | None, zone: zoneinfo.ZoneInfo | None, now: datetime) -> Finding:
+def check_restart(schedule: "RestartSchedule", machine: zoneinfo.ZoneInfo | None, now: datetime) -> Finding:
     """Return whether TWS's daily restart falls into New York's next session.
 
+    TWS restarts by the clock of its machine. So the values the settings are shipped with, which nobody may have looked
+    at, are also tried on that clock.
+
     Args:
-        restart: its time on the clock of TWS's machine; None takes the one TWS proposes.
-        zone: of that machine; None when it is not known.
+        schedule: of the settings.
+        machine: the zone of the machine TWS runs on; None when it is not known, or is not this one.
         now: aware.
     """
+    restart, zone = schedule.restart, schedule.zone
+    if restart is None:
+        return is_fine("TWS restart", "never by itself, say the settings")
+    finding = _in_session(restart, zone, now, "TWS's restart")
+    is_shipped = (restart, zone.key) == _SHIPPED
+    if finding is None and is_shipped and machine is not None and not _same_clock(machine, zone, now):
+        seen = f"the settings say {restart:%H:%M} {zone.key}, and this machine's clock is that of {machine.key}"
+        finding = _in_session(restart, machine, now, "TWS's usual restart") or found("restart-unsure", seen)
+    return finding or is_fine("TWS restart", f"{restart:%H:%M} ({zone.key}) is outside the session")
+
+
+def _same_clock(one: zoneinfo.ZoneInfo, other: zoneinfo.ZoneInfo, now: datetime) -> bool:
+    return now.astimezone(one).utcoffset() == now.astimezone(other).utcoffset()
+
+
+def _in_session(restart: time, zone: zoneinfo.ZoneInfo, now: datetime, whose: str) -> Finding | None:
+    """Return the finding when TWS is away at some moment of the next session, or not back by its open."""
     from quant_trading.refdata.sessions import next_session
 
-    if zone is None:
-        return is_fine("TWS restart", "not judged: the name of this machine's zone is not known")
-    at = restart or USUAL_RESTART
     session = next_session((now - _EPOCH) // timedelta(microseconds=1) * 1000)
     opens, closes = (_EPOCH + timedelta(microseconds=ns // 1000) for ns in (session.open_ns, session.close_ns))
     for days in (-1, 0, 1):
-        moment = datetime.combine(session.day + timedelta(days=days), at, tzinfo=zone)
+        moment = datetime.combine(session.day + timedelta(days=days), restart, tzinfo=zone)
         if opens - timedelta(minutes=2) <= moment < closes:
             there = moment.astimezone(zoneinfo.ZoneInfo(_NEW_YORK))
-            whose = "TWS's restart" if restart else "TWS's usual restart"
-            seen = f"{whose} at {at:%H:%M} ({zone.key}) is {there:%H:%M} in New York, within the session"
-            return found(
-                "restart-in-session", seen, session=f"{opens.astimezone(zone):%H:%M} to {closes.astimezone(zone):%H:%M}"
-            )
-    return is_fine("TWS restart", f"{at:%H:%M} ({zone.key}) is outside the session")
+            seen = f"{whose} at {restart:%H:%M} ({zone.key}) is {there:%H:%M} in New York, within the session"
+            hours = f"{opens.astimezone(zone):%H:%M} to {closes.astimezone(zone):%H:%M} ({zone.key})"
+            return found("restart-in-session", seen, session=hours)
+    return None

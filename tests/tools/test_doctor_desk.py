@@ -11,6 +11,7 @@ from quant_trading.core.diagnose_table import Finding, Severity
 from quant_trading.core.pacing import HistoryKey
 from quant_trading.core.pacing_file import PacingFile
 from quant_trading.desk.journal import FileJournal, Kind
+from quant_trading.refdata.restart_windows import RestartSchedule
 from quant_trading.tools.doctor_desk import (
     check_restart,
     check_settings,
@@ -18,7 +19,6 @@ from quant_trading.tools.doctor_desk import (
     journals,
     local_zone,
     pacing,
-    parse_restart,
 )
 
 NOON = datetime(2026, 11, 19, 17, tzinfo=UTC)  # a Thursday, in New York
@@ -184,42 +184,54 @@ def test_a_record_of_requests_that_cannot_be_read(tmp_path: Path, text: str) -> 
 # TWS's restart.
 
 
+def restarts(at: time | None, zone: str = "America/New_York") -> RestartSchedule:
+    return RestartSchedule(restart=at, zone=ZoneInfo(zone))
+
+
 @pytest.mark.parametrize(
-    ("zone", "restart", "there"),
+    ("zone", "restart", "there", "hours"),
     [
-        ("America/New_York", None, ""),
-        ("Europe/Zurich", None, ""),  # 17:45 in New York
-        # Of 2026-11-19: Singapore is 13 hours ahead of New York, so its 23:45 is 10:45 there.
-        ("Asia/Singapore", None, "10:45"),
-        ("Asia/Tokyo", None, "09:45"),
-        ("Australia/Sydney", None, ""),  # 07:45
-        ("America/New_York", time(9, 28), "09:28"),  # it is not back by the open
-        ("America/New_York", time(9, 27), ""),
-        ("America/New_York", time(15, 59), "15:59"),
-        ("America/New_York", time(16, 0), ""),
+        ("America/New_York", time(23, 45), "", ""),
+        ("Europe/Zurich", time(23, 45), "", ""),  # 17:45 in New York
+        # On 2026-11-19 Singapore is 13 hours ahead of New York, so its 23:45 is 10:45 there.
+        ("Asia/Singapore", time(23, 45), "10:45", "22:30 to 05:00 (Asia/Singapore)"),
+        ("Asia/Tokyo", time(23, 45), "09:45", "23:30 to 06:00 (Asia/Tokyo)"),
+        ("Australia/Sydney", time(23, 45), "", ""),  # 07:45
+        ("America/New_York", time(9, 28), "09:28", "09:30 to 16:00 (America/New_York)"),  # it is not back by the open
+        ("America/New_York", time(9, 27), "", ""),
+        ("America/New_York", time(15, 59), "15:59", "09:30 to 16:00 (America/New_York)"),
+        ("America/New_York", time(16, 0), "", ""),
+        ("America/New_York", None, "", ""),
     ],
 )
-def test_a_restart_within_the_session(zone: str, restart: time | None, there: str) -> None:
-    finding = check_restart(restart, ZoneInfo(zone), NOON)
+def test_a_restart_within_the_session(zone: str, restart: time | None, there: str, hours: str) -> None:
+    finding = check_restart(restarts(restart, zone), None, NOON)
     assert finding.id == ("restart-in-session" if there else "")
     if there:
-        assert f"is {there} in New York" in finding.seen
-        begins = {"Asia/Singapore": "22:30 to 05:00", "Asia/Tokyo": "23:30 to 06:00"}.get(zone, "09:30 to 16:00")
+        assert f"TWS's restart at {restart:%H:%M} ({zone}) is {there} in New York" in finding.seen
         assert finding.cure == (
-            f"set Auto restart under Global Configuration > Lock and Exit to a time outside {begins} of this machine"
+            f"set Auto restart under Global Configuration > Lock and Exit to a time outside {hours}"
         )
+
+
+def test_the_settings_as_they_come_are_tried_on_the_machines_clock() -> None:
+    finding = check_restart(restarts(time(23, 45)), ZoneInfo("Asia/Singapore"), NOON)
+    assert finding.id == "restart-in-session"
+    assert "TWS's usual restart at 23:45 (Asia/Singapore) is 10:45 in New York" in finding.seen
+    finding = check_restart(restarts(time(23, 45)), ZoneInfo("Etc/UTC"), NOON)
+    assert (finding.id, finding.severity) == ("restart-unsure", Severity.NOTE)
+    assert finding.cure == (
+        "set restart.time and restart.zone in configs/paper.yaml to what Global Configuration > Lock and Exit shows"
+    )
+    assert check_restart(restarts(time(23, 45)), ZoneInfo("America/Toronto"), NOON).id == ""  # the same clock
+    assert check_restart(restarts(time(23, 46)), ZoneInfo("Asia/Singapore"), NOON).id == ""  # somebody chose that
 
 
 def test_a_half_day_ends_earlier() -> None:
     # The day after Thanksgiving closes at 13:00; 14:00 is within other sessions.
     eve = datetime(2026, 11, 27, 3, tzinfo=UTC)
-    assert check_restart(time(14, 0), ZoneInfo("America/New_York"), eve).id == ""
-    assert check_restart(time(12, 0), ZoneInfo("America/New_York"), eve).id == "restart-in-session"
-
-
-def test_without_the_name_of_the_zone_nothing_is_claimed() -> None:
-    assert check_restart(None, None, NOON).severity is Severity.OK
-    assert check_restart(None, None, NOON).seen.startswith("not judged")
+    assert check_restart(restarts(time(14, 0)), None, eve).id == ""
+    assert check_restart(restarts(time(12, 0)), None, eve).id == "restart-in-session"
 
 
 def test_the_zone_is_that_of_the_environment_or_of_the_system(tmp_path: Path) -> None:
@@ -231,13 +243,3 @@ def test_the_zone_is_that_of_the_environment_or_of_the_system(tmp_path: Path) ->
     link.symlink_to(tmp_path / "zoneinfo" / "Europe" / "Zurich")
     assert local_zone({}, link) == ZoneInfo("Europe/Zurich")
     assert local_zone({}, tmp_path / "gone") is None
-
-
-@pytest.mark.parametrize("text", ["24:00", "9", "noon", "", "9:5:3"])
-def test_a_time_that_is_none(text: str) -> None:
-    with pytest.raises(ValueError, match="write it as 23:45"):
-        parse_restart(text)
-
-
-def test_a_time() -> None:
-    assert parse_restart("07:05") == time(7, 5)
