@@ -16,11 +16,12 @@ from quant_trading.indicators.sides import HOLD, signal_of
 from quant_trading.strategy.base import build_strategy, equal_weights, is_equal_weighted, registered_names
 from quant_trading.strategy.reversal import ReversalDecile
 from tests.backtesting.panels import panel_of, random_panel
+from tests.examples import examples
 
 COLUMNS = ("equity", "cash", "gross_pnl", "cost", "turnover", "gross_exposure", "net_exposure", "trades", "holdings")
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(
     seed=st.integers(0, 2**32 - 1), bars=st.integers(1, 50), columns=st.sampled_from([1, 3, 9]),
     missing=st.sampled_from([0.0, 0.3]), fill=st.sampled_from([NEXT_OPEN, SAME_CLOSE, NEXT_CLOSE]),

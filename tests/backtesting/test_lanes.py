@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from quant_trading.backtesting import lanes
 from quant_trading.backtesting.kernel import NEXT_CLOSE, NEXT_OPEN, SAME_CLOSE, Terms, plain_rules, simulate
+from quant_trading.backtesting.loop_types import MARGIN_CASH, NO_MARGIN
 from quant_trading.indicators.sides import HOLD, signal_of
 from tests.backtesting.panels import random_panel
+from tests.examples import examples
 
 LEDGER = ("equity", "cash", "gross_pnl", "cost", "turnover", "gross_exposure", "net_exposure", "trades", "dividends",
           "borrow", "holdings")  # fmt: skip
@@ -40,20 +42,22 @@ def assert_equal(account, expected):
     assert account.ledger.mean_exposure == pytest.approx(expected.ledger.mean_exposure, rel=1e-9, abs=1e-12)
     assert account.ledger.total_turnover == pytest.approx(expected.ledger.total_turnover, rel=1e-9)
     assert account.ledger.dropped_orders == expected.ledger.dropped_orders
+    assert account.ledger.cut_orders == expected.ledger.cut_orders
     assert account.traded == pytest.approx(expected.traded, rel=1e-12)
     assert account.slippage == pytest.approx(expected.slippage, rel=1e-9)
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(
     seed=st.integers(0, 2**32 - 1), bars=st.integers(1, 60), columns=st.sampled_from([1, 2, 5, 9]),
     missing=st.sampled_from([0.0, 0.2]), hold=st.sampled_from([0.0, 0.2]),
     fill=st.sampled_from([NEXT_OPEN, SAME_CLOSE, NEXT_CLOSE]), commission=st.sampled_from([0.0, 1.0]),
     two=st.integers(0, 1), slippage=st.sampled_from([(0.0, 0.0), (2e-4, 0.01)]), close_last=st.integers(0, 2),
-    shares=st.sampled_from([100.0, 33.3]), rounding=st.integers(0, 2), compiled=st.booleans(),
+    size=st.sampled_from(["100 shares", "33.3 shares", "0.9 decided", "1.0 filled", "0.31 filled"]),
+    cash=st.booleans(), rounding=st.integers(0, 2), compiled=st.booleans(),
 )  # fmt: skip
 def test_lanes_equal_the_kernel(
-    seed, bars, columns, missing, hold, fill, commission, two, slippage, close_last, shares, rounding, compiled
+    seed, bars, columns, missing, hold, fill, commission, two, slippage, close_last, size, cash, rounding, compiled
 ):
     panel = random_panel(seed, bars, columns, missing)
     sides = random_sides(seed, panel.close.shape, hold)
@@ -61,7 +65,15 @@ def test_lanes_equal_the_kernel(
         fill=fill, commission=commission, two_orders=two, slippage_rate=slippage[0], slippage_money=slippage[1],
         close_last=close_last, rounding=rounding,
     )  # fmt: skip
-    assert lanes.covers(rules)
+    number, unit = size.split()
+    shares = float(number)
+    if columns == 1:  # parts of the equity and limits of cash
+        rules = rules._replace(
+            by_weight=int(unit != "shares"),
+            size_at_fill=int(unit == "filled"),
+            margin=MARGIN_CASH if cash else NO_MARGIN,
+        )
+    assert lanes.covers(rules, columns)
     prices = (panel.open, panel.high, panel.low, panel.close, panel.volume)
     expected = simulate(prices, signal_of(sides) * shares, rules, compiled=False)
     account = lanes.run(panel.open, panel.close, sides, shares, rules, compiled)
@@ -84,4 +96,6 @@ def test_a_ruined_account_is_left_to_the_kernel(columns, compiled):
      {"take_profit": 0.1}, {"trailing_stop": 0.1}, {"time_exit_bars": 5}],
 )  # fmt: skip
 def test_what_is_not_plain_is_not_covered(change):
-    assert not lanes.covers(rules_of()._replace(**change))
+    assert lanes.covers(rules_of(), 2)
+    assert not lanes.covers(rules_of()._replace(**change), 2)
+    assert lanes.covers(rules_of()._replace(**change), 1) == (change in ({"by_weight": 1}, {"margin": 1}))

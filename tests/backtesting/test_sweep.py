@@ -19,6 +19,7 @@ from quant_trading.domain.errors import ConfigError, DataGap
 from quant_trading.domain.limits import Limits
 from quant_trading.refdata.sessions import exchange_days
 from tests.backtesting.panels import random_panel
+from tests.examples import examples
 
 FILLS = {FillConvention.NEXT_OPEN: kernel.NEXT_OPEN, FillConvention.SAME_CLOSE: kernel.SAME_CLOSE,
          FillConvention.NEXT_CLOSE: kernel.NEXT_CLOSE}  # fmt: skip
@@ -107,7 +108,7 @@ def test_grids_without_a_run_are_refused(grid, message):
         combine("MACD", grid, {})
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     seed=st.integers(0, 2**32 - 1), bars=st.integers(1, 420), first_bar=st.sampled_from([0, 3, 60, 300]),
     fill=st.sampled_from(list(FillConvention)), commission=st.sampled_from([0.0, 1.0]),

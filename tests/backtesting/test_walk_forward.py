@@ -16,6 +16,7 @@ from quant_trading.domain.exits import StopLoss
 from quant_trading.domain.limits import Limits
 from tests.backtesting.panels import random_panel
 from tests.backtesting.test_sweep import fixed_shares, plain_run
+from tests.examples import examples
 
 
 @given(
@@ -131,7 +132,7 @@ def in_sessions(panel, bars):
     return replace(panel, bar_size="5 mins", start_ns=start, end_ns=start + 300_000_000_000)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     seed=st.integers(0, 99), bars=st.integers(1, 4), sessions=st.integers(6, 40), train=st.integers(3, 20),
     test=st.integers(1, 9), fill=st.sampled_from(list(FillConvention)),

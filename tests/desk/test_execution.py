@@ -17,6 +17,7 @@ from quant_trading.ports import BrokerReport
 from quant_trading.refdata.sessions import last_completed_session
 from quant_trading.strategy.static import Static
 from tests.desk.fakes import FakeBroker, ListJournal, ManualClock, daily_panel
+from tests.examples import examples
 
 NAMES = "ABCDEF"
 CLOSE = datetime(2026, 11, 19, 22, 0, tzinfo=UTC)
@@ -57,7 +58,7 @@ class MoodyBroker(FakeBroker):
         return sum((abs(q) * Decimal(repr(float(closes[s]))) for s, q in self.holdings.items()), Decimal(0))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     prices=st.lists(st.floats(1.0, 900.0), min_size=6, max_size=6),
     held=st.lists(st.floats(-0.3, 0.3), min_size=6, max_size=6),

@@ -17,6 +17,7 @@ from quant_trading.desk.journal import FileJournal, Kind, RealDisk, Record, read
 from quant_trading.domain.errors import JournalError
 from quant_trading.domain.orders import Side
 from tests.desk.sim_disk import PowerCut, SimDisk
+from tests.examples import examples
 
 FOLDER = Path("/state/DU1234567/journal")
 DAY = date(2026, 11, 20)
@@ -184,7 +185,7 @@ def test_every_truncation_loads_the_longest_valid_prefix_and_goes_on() -> None:
 
 
 @given(st.integers(0, ENDS[-2] - 1), st.integers(1, 255))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_changed_byte_before_the_last_record_is_seen(position: int, flip: int) -> None:
     damaged = bytearray(BYTES)
     damaged[position] ^= flip
@@ -205,7 +206,7 @@ def test_a_changed_byte_in_the_last_record_cuts_that_record_only(position: int, 
 
 
 @given(st.integers(0, 60), st.integers(0, 400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_power_cut_at_any_step_loses_no_record_whose_append_returned(cut_at: int, kept_bytes: int) -> None:
     disk = SimDisk(cut_at=cut_at)
     returned: list[str] = []

@@ -11,6 +11,7 @@ from quant_trading.indicators import crossings
 from quant_trading.indicators.crossings import crossing_sides
 from quant_trading.indicators.macd import MACD_SEEDS, MacdStep
 from quant_trading.indicators.sides import HOLD
+from tests.examples import examples
 
 
 def walk(seed, bars, columns, missing=0.0):
@@ -39,7 +40,7 @@ def spelled_out(close, fast, slow, span, seed):
     return sides
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     seed=st.integers(0, 2**32 - 1), bars=st.integers(1, 400), columns=st.sampled_from([1, 2, 8, 17, 40]),
     missing=st.sampled_from([0.0, 0.05, 0.5]), fast=st.integers(1, 6), more=st.integers(1, 8),

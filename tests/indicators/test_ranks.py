@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from quant_trading.indicators import ranks
 from quant_trading.indicators.ranks import lowest
 from quant_trading.indicators.sides import HOLD
+from tests.examples import examples
 
 
 def by_rule(close, lookback, symbols, share, least):
@@ -22,7 +23,7 @@ def by_rule(close, lookback, symbols, share, least):
     return sides
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     seed=st.integers(0, 2**32 - 1), bars=st.integers(1, 30), columns=st.integers(1, 70), lookback=st.integers(1, 6),
     digits=st.sampled_from([0, 1, 6]), missing=st.sampled_from([0.0, 0.1, 0.9]),

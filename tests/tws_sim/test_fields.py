@@ -23,6 +23,7 @@ from quant_trading.tws_sim.fields import (
 )
 from quant_trading.tws_sim.requests import REQUESTS
 from quant_trading.tws_sim.responses import RESPONSES
+from tests.examples import examples
 
 VERSIONS = (
     157, 159, 160, 162, 163, 164, 166, 169, 170, 171, 173, 176, 177, 178, 179, 180, 182, 183, 184, 185, 186, 187, 188,
@@ -71,7 +72,7 @@ def messages(draw: Any) -> tuple[Layout, int, dict[str, Any]]:
     return layout, version, draw_values(draw, layout.items, {}, version)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(messages())
 def test_every_message_round_trips_at_every_version(drawn: tuple[Layout, int, dict[str, Any]]) -> None:
     layout, version, values = drawn

@@ -21,6 +21,7 @@ from quant_trading.tws_sim.history import (
 from quant_trading.tws_sim.seeded import seeded_tape
 from quant_trading.tws_sim.sources import open_source
 from quant_trading.tws_sim.tape import Contract, What
+from tests.examples import examples
 
 TAPE = seeded_tape(7)
 AAPL = next(c for c in TAPE.contracts() if (c.symbol, c.currency) == ("AAPL", "USD"))
@@ -165,7 +166,7 @@ def test_allowed_combinations(duration: str, size: str) -> None:
     assert answer(request(duration, size)).rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.sampled_from(BAR_SIZES),
     st.sampled_from(["1800 S", "1 D", "3 D", "1 W"]),

@@ -13,6 +13,7 @@ from quant_trading.refdata.tick_sizes import is_on_tick
 from quant_trading.tws_sim.barsize import DAY, WEEK, parse_bar_size
 from quant_trading.tws_sim.seeded import seeded_tape
 from quant_trading.tws_sim.tape import Contract, TapeBars, What
+from tests.examples import examples
 
 SECOND_NS = 1_000_000_000
 TAPE = seeded_tape(7)
@@ -39,7 +40,7 @@ def all_seconds(contract: Contract) -> TapeBars:
 ALL_SECONDS = {contract: all_seconds(contract) for contract in (AAPL, WEBL)}
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.sampled_from([AAPL, WEBL]), st.booleans(), st.data())
 def test_a_resting_order_is_reached_as_a_search_through_the_seconds_says(
     contract: Contract, is_buy: bool, data: st.DataObject
@@ -78,7 +79,7 @@ def test_the_auction_is_the_open_of_the_day() -> None:
     assert TAPE.open_auction(WEBL, opened(DAY_ONE) + 1) is None
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.sampled_from([AAPL, WEBL]), st.integers(0, 6 * 3600 + 1799), st.integers(0, SECOND_NS - 1))
 def test_a_quote_is_the_market_of_its_second(contract: Contract, second: int, fraction: int) -> None:
     seconds = ALL_SECONDS[contract]

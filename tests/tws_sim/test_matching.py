@@ -15,6 +15,7 @@ from quant_trading.tws_sim.scan import Trail
 from quant_trading.tws_sim.seeded import seeded_tape
 from quant_trading.tws_sim.simulator import Simulator
 from quant_trading.tws_sim.tape import BarSize, Contract, What
+from tests.examples import examples
 from tests.tws_sim.raw_client import RawClient
 
 SECOND = BarSize("1 secs", "second", 1)
@@ -102,7 +103,7 @@ offsets = st.integers(-150, 150).map(lambda units: D(units) / 10_000)
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     kinds, st.booleans(), st.sampled_from(["AAPL", "LUNR", "SO", "BLK"]), st.integers(1, 22_800), offsets, offsets,
     st.integers(1, 80),
@@ -360,7 +361,7 @@ class Play:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(moves, max_size=25))
 def test_nothing_overfills_and_no_status_goes_back(sequence: list[tuple[Any, ...]]) -> None:
     play = Play()

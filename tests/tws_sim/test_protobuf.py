@@ -13,6 +13,7 @@ from quant_trading.tws_sim.protobuf_requests import REQUEST_TABLES, decode_reque
 from quant_trading.tws_sim.protobuf_responses import RESPONSE_TABLES, encode_response
 from quant_trading.tws_sim.requests import REQUEST_NAMES, REQUESTS
 from quant_trading.tws_sim.responses import RESPONSE_NAMES
+from tests.examples import examples
 
 TABLES = {**{name: answer.table for name, answer in RESPONSE_TABLES.items()}, **REQUEST_TABLES}
 
@@ -142,7 +143,7 @@ def draw_item(draw: Any, item: Item, values: Values) -> None:
         values[item.name] = f"{draw(texts)}={draw(texts)};"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data(), st.sampled_from(sorted(TABLES)))
 def test_every_table_round_trips(data: Any, name: str) -> None:
     values = data.draw(st.composite(lambda draw: draw_values(draw, TABLES[name], {}))())
@@ -164,7 +165,7 @@ def names_of(table: Table) -> set[str]:
     return names
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.binary(max_size=120), st.sampled_from(sorted(REQUEST_TABLES)))
 def test_any_bytes_are_a_request_or_a_field_error(payload: bytes, name: str) -> None:
     try:

@@ -9,6 +9,7 @@ from quant_trading.tws_sim.aggregate import aggregate, rows
 from quant_trading.tws_sim.noise import keys_at, mix
 from quant_trading.tws_sim.refine import refine
 from quant_trading.tws_sim.tape import TapeBars
+from tests.examples import examples
 from tests.tws_sim.bars_by_hand import SECOND_NS, bars_of, parent_bars
 
 
@@ -18,7 +19,7 @@ def split(parents: TapeBars, n: int, seed: int, *, force_first: bool = False) ->
     return refine(parents, n, 60, keys, np.full(n, 1.0 / n), parents.open, first, 100)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(parent_bars(), st.integers(1, 70), st.integers(0, 2**32), st.booleans())
 def test_parts_aggregate_to_the_parent_exactly(parents: TapeBars, n: int, seed: int, force_first: bool) -> None:
     parts = split(parents, n, seed, force_first=force_first)

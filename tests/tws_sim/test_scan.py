@@ -12,6 +12,7 @@ from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.scan import Scanner, Trail, hours_at, next_hours
 from quant_trading.tws_sim.seeded import seeded_tape
 from quant_trading.tws_sim.tape import BarSize, Contract, What
+from tests.examples import examples
 
 SECOND = BarSize("1 secs", "second", 1)
 NS = 1_000_000_000
@@ -77,7 +78,7 @@ def price_at(contract: Contract, ns: int) -> Decimal:
     return quote.last
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(symbols, outside, spans, st.integers(-40, 40), st.booleans(), st.booleans())
 def test_a_price_is_reached_in_the_first_second_that_trades_there(
     symbol: str, from_ns: int, span_ns: int, cents: int, is_below: bool, outside_rth: bool
@@ -93,7 +94,7 @@ def test_a_price_is_reached_in_the_first_second_that_trades_there(
     assert (found and found[0]) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(symbols, outside, spans, trails(), st.booleans(), st.integers(-50, 50))
 def test_a_trail_is_caught_in_the_second_that_a_walk_through_all_seconds_finds(
     symbol: str, from_ns: int, span_ns: int, trail: Trail, outside_rth: bool, cents: int
@@ -117,7 +118,7 @@ class WithoutSeconds:
         return None if size.count < 60 else TAPE.bars(contract, size, *rest, **more)  # type: ignore[arg-type]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(symbols, moments, spans, trails())
 def test_tapes_without_seconds_give_the_same_trail(symbol: str, from_ns: int, span_ns: int, trail: Trail) -> None:
     contract = NAMES[symbol]

@@ -16,6 +16,7 @@ from quant_trading.tws_sim.barsize import BAR_SIZES, DAY, MONTH, WEEK, parse_bar
 from quant_trading.tws_sim.market import SeriesTape
 from quant_trading.tws_sim.seeded import seeded_tape
 from quant_trading.tws_sim.tape import BarSize, Contract, TapeBars, What
+from tests.examples import examples
 
 MINUTE_NS = 60_000_000_000
 TAPE = seeded_tape(7)
@@ -96,7 +97,7 @@ def test_hours_follow_the_clock_on_the_wall() -> None:
     assert bars.start_ns.tolist() == [at(day, text) for text in clock]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from([s for s in BAR_SIZES if s.unit == "second" and s.count >= 5]), st.data())
 def test_bars_do_not_depend_on_the_window(bar_size: BarSize, data: st.DataObject) -> None:
     lowest, highest = at(date(2025, 7, 1), "09:00"), at(date(2025, 7, 3), "17:00")
@@ -153,7 +154,7 @@ def test_two_processes_make_the_same_market() -> None:
     assert len(runs[0].strip()) == hashlib.sha256().digest_size * 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 389 * 60 + 59), st.sampled_from(["AAPL", "WEBL"]))
 def test_the_running_day_is_what_has_happened(second: int, symbol: str) -> None:
     session = session_on(date(2025, 10, 8))

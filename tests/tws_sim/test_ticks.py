@@ -16,6 +16,7 @@ from quant_trading.tws_sim.refine import prints_needed
 from quant_trading.tws_sim.seeded import seeded_tape
 from quant_trading.tws_sim.tape import BarSize, Contract, TapeBars, What
 from quant_trading.tws_sim.ticks import trades_of
+from tests.examples import examples
 from tests.tws_sim.bars_by_hand import SECOND_NS, bars_of, parent_bars
 
 TAPE = seeded_tape(7)
@@ -33,7 +34,7 @@ def size(text: str) -> BarSize:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(parent_bars(), st.integers(0, 2**62))
 def test_trades_are_the_bar_of_their_second(seconds: TapeBars, key: int) -> None:
     trades = trades_of(seconds, key, 100)
@@ -52,7 +53,7 @@ def test_trades_are_the_bar_of_their_second(seconds: TapeBars, key: int) -> None
             assert trades.size[mine].min() >= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from(["AAPL", "WEBL", "SMR"]), st.integers(0, 380), st.sampled_from(["1 secs", "5 secs", "1 min"]))
 def test_trades_aggregate_to_bars_of_every_size(symbol: str, minute: int, text: str) -> None:
     contract, bar_size = us(symbol), size(text)
@@ -74,7 +75,7 @@ def test_trades_aggregate_to_bars_of_every_size(symbol: str, minute: int, text: 
             )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.sampled_from(["AAPL", "WEBL"]), st.integers(0, 4 * 23_000))
 def test_the_last_quote_tick_is_the_quote(symbol: str, quarter: int) -> None:
     now = OPEN + quarter * SECOND_NS // 4
@@ -90,7 +91,7 @@ def test_the_last_quote_tick_is_the_quote(symbol: str, quarter: int) -> None:
         assert (quote.last, quote.last_size) == (Decimal(str(trades.price[-1])), trades.size[-1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.sampled_from(["AAPL", "WEBL"]), st.lists(st.integers(-4 * 3600, 4 * 30_000), min_size=1, max_size=20))
 def test_a_cursor_reads_what_quotes_say_wherever_it_is_moved(symbol: str, quarters: list[int]) -> None:
     contract = us(symbol)
