@@ -207,7 +207,7 @@ Detailed Holdings:
 
 @pytest.mark.slow
 def test_several_accounts_and_currencies(tmp_path: Path) -> None:
-    """A short position: 7 x 155.00 = 1085.00, and 7 x (150.25 - 155.00) = -33.25; euros are in the first account only."""
+    """A short position: 7 x 155.00 = 1085.00, 7 x (150.25 - 155.00) = -33.25; euros are in the first account only."""
     (tmp_path / "AAPL_5m.csv").write_text(AAPL_AT_155)
     config = {
         "accounts": ("DU1234567", "DU7654321"), "cash": Decimal(995_000), "foreign_cash": {"EUR": Decimal("-250.5")},
