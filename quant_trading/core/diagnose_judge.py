@@ -19,6 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEW_YORK = ZoneInfo("America/New_York")
 _LIVE, _FROZEN, _DELAYED, _DELAYED_FROZEN = 1, 2, 3, 4  # TWS's market data types
 _SKEW_SECONDS = 2.0  # TWS tells whole seconds, and its answer takes a moment
+_HOUR = 3600.0
 _QUARTER = 900.0  # zones differ by quarters of an hour
 _NEAR_QUARTER = 60.0
 
@@ -253,10 +254,11 @@ def _time(facts: Facts) -> Iterator[Finding]:
     off = abs(skew)
     quarters = round(off / _QUARTER)
     if quarters and abs(off - quarters * _QUARTER) < _NEAR_QUARTER:
-        seen = f"TWS's clock is {quarters * _QUARTER / 3600 * (1 if skew > 0 else -1):+g} h from this machine's"
+        seen = f"TWS's clock is {quarters * _QUARTER / _HOUR * (1 if skew > 0 else -1):+g} h from this machine's"
         yield found("clock-zone", seen)
     elif off > _SKEW_SECONDS:
-        yield found("clock-skew", f"TWS's clock is {skew:+.1f} s from this machine's")
+        far = f"{skew:+.1f} s" if off < _HOUR else f"{skew / _HOUR:+.1f} h"
+        yield found("clock-skew", f"TWS's clock is {far} from this machine's")
     else:
         yield is_fine("clock", "within 2 s of TWS's")
 

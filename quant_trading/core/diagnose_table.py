@@ -246,7 +246,7 @@ CONNECTION = {
         "TWS",
         _BAD,
         "TWS or IB Gateway at {host}:{port}",
-        "start TWS, log in, and switch on Enable ActiveX and Socket Clients with Socket port {port}; or run ./desk sim",
+        "start TWS, log in, and switch on Enable ActiveX and Socket Clients with Socket port {port}, or run ./desk sim",
     ),
     "tws-wrong-port": Diagnosis(
         "TWS",

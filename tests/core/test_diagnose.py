@@ -15,11 +15,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from quant_trading.core.diagnose import Target, diagnose, look_at_tws
-from quant_trading.core.diagnose_judge import Answer, Facts, Said, judge_failure, judge_session
 from quant_trading.core.diagnose_table import Finding, Severity
 from quant_trading.core.ib_client import ORDER_MESSAGES
 from quant_trading.core.ibkr_connection import IBKRConnection
-from quant_trading.core.troubleshooting import Evidence
 from quant_trading.refdata.restart_windows import RestartSchedule
 from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.gateway import Gateway
@@ -124,10 +122,12 @@ def says(findings: list[Finding], id: str, cure: str, seen: str = "") -> None:
 def test_nothing_runs() -> None:
     with world() as loop:
         cure = (
-            "start TWS, log in, and switch on Enable ActiveX and Socket Clients with Socket port 7497; "
+            "start TWS, log in, and switch on Enable ActiveX and Socket Clients with Socket port 7497, "
             "or run ./desk sim"
         )
-        says(look(loop, MORNING_NS), "tws-not-running", cure, "127.0.0.1:7497 refused the connection")
+        findings = look(loop, MORNING_NS)
+    says(findings, "tws-not-running", cure)
+    assert findings[0].seen == "127.0.0.1:7497 refused the connection"  # and nothing of the cure
 
 
 def test_tws_is_at_another_port() -> None:
@@ -280,6 +280,15 @@ def test_one_of_several_accounts_has_to_be_named() -> None:
         cure = "set IBKR_ACCOUNT to the one to use"
         says(look(loop), "account-several", cure, "DU1234567, DU7654321")
         assert amiss(look(loop, account="DU7654321")) == {}
+
+
+@pytest.mark.parametrize("account", ["", "DU0000009"])
+def test_an_account_that_is_not_the_users_gets_not_even_a_preview(account: str) -> None:
+    peer = Meddler(simulator(accounts=("DU1234567", "DU7654321")))
+    with world(peer) as loop:
+        findings = look(loop, account=account)
+    assert list(amiss(findings)) == ["account-not-managed" if account else "account-several"]
+    assert not {fields[0] for _, fields in peer.received} & set(ORDER_MESSAGES)
 
 
 def test_a_live_login_in_paper_mode_is_refused_and_gets_no_order() -> None:
@@ -532,80 +541,6 @@ def test_prices_are_not_judged_while_the_market_is_closed() -> None:
         told = amiss(look(loop))
     assert told["data-not-judged"].cure == "ask again during the session, from 2026-11-23 09:30 New York"
     assert told["data-not-judged"].severity is Severity.NOTE
-
-
-# The judge alone.
-
-TARGET = Target("127.0.0.1", PORT, 18)
-
-
-def facts(said: tuple[Said, ...] = (), **more: Any) -> Facts:
-    """Return a session in which all was well, but for `more`."""
-    done = {
-        name: Answer("complete", number) for number, name in enumerate(("contract", "quote", "history", "order"), 1)
-    }
-    given = {"clock": Answer("complete"), "skew_seconds": 0.1, "data_type": 1, **done, **more}
-    return Facts(MORNING_NS, 178, 178, ("DU1234567",), list(said), **given)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "id"),
-    [(0.0, ""), (2.0, ""), (-2.0, ""), (2.1, "clock-skew"), (-2.1, "clock-skew"), (800, "clock-skew"),
-     (839, "clock-skew"), (841, "clock-zone"), (900, "clock-zone"), (959, "clock-zone"), (961, "clock-skew"),
-     (1800.5, "clock-zone"), (-3600, "clock-zone"), (19_800, "clock-zone")],
-)  # fmt: skip
-def test_a_clock_that_is_off_by_quarters_of_an_hour_is_in_the_wrong_zone(seconds: float, id: str) -> None:
-    assert "".join(amiss(judge_session(TARGET, facts(skew_seconds=seconds)))) == id
-
-
-@pytest.mark.parametrize(
-    ("codes", "id"),
-    [
-        ((2103, 2104), ""),
-        ((2104, 2103), "market-farm-down"),
-        ((2103, 2108), ""),
-        ((2105, 2107), ""),
-        ((2157, 2158), ""),
-        ((2103, 2106), "market-farm-down"),  # another farm is OK
-        ((1100, 1102), ""),
-        ((1100, 1101), ""),
-        ((1102, 1100), "link-lost"),
-        ((2110, 1102), ""),
-    ],
-)
-def test_the_last_word_about_a_farm_counts(codes: tuple[int, ...], id: str) -> None:
-    said = tuple(Said(-1, code, "Some farm connection:usfarm") for code in codes)
-    assert "".join(amiss(judge_session(TARGET, facts(said)))) == id
-
-
-def test_a_farm_of_another_name_is_another_farm() -> None:
-    said = (Said(-1, 2103, "broken:usfarm"), Said(-1, 2104, "OK:cashfarm"))
-    assert list(amiss(judge_session(TARGET, facts(said)))) == ["market-farm-down"]
-
-
-def test_remarks_about_a_what_if_order_are_no_refusal() -> None:
-    said = (Said(4, 399, "will not be placed until the open"), Said(4, 2109, "outsideRth is ignored"))
-    assert amiss(judge_session(TARGET, facts(said))) == {}
-
-
-def test_codes_of_other_requests_are_not_about_the_quote() -> None:
-    assert amiss(judge_session(TARGET, facts((Said(9, 354, "not subscribed"),)))) == {}
-
-
-@pytest.mark.parametrize(
-    ("evidence", "id"),
-    [
-        ({"tcp": "failed"}, "tws-failed"),
-        ({"tcp": "accepted", "handshake": "answered", "server_version": 178, "accounts": ("DU1",)}, "tws-failed"),
-        ({"tcp": "accepted", "handshake": "answered", "server_version": 178}, "tws-failed"),
-        ({"tcp": "accepted", "handshake": "answered", "server_version": 156}, "tws-too-old"),
-    ],
-)
-def test_why_no_session_was_opened(evidence: dict[str, Any], id: str) -> None:
-    seen = Evidence("127.0.0.1", PORT, 18, **evidence)
-    finding = judge_failure(TARGET, seen, "it went wrong; do this", MORNING_NS, (157, 178))
-    assert finding.id == id
-    assert "do this" not in finding.seen
 
 
 # A real socket.

@@ -10,7 +10,13 @@ from quant_trading.core.diagnose_table import ACCOUNT_REFUSED, CONNECTION, DESK,
 from tests.tools.diagnosis_tables import tables, written
 
 TESTS = Path(__file__).resolve().parents[1]
-STAGES = ("core/test_diagnose.py", "tools/test_doctor.py", "tools/test_doctor_desk.py", "tools/test_doctor_machine.py")
+STAGES = (
+    "core/test_diagnose.py",
+    "core/test_diagnose_judge.py",
+    "tools/test_doctor.py",
+    "tools/test_doctor_desk.py",
+    "tools/test_doctor_machine.py",
+)
 # Whose id the tests make of a state's name: f"environment-{environment}".
 MADE = {f"environment-{state}" for state in ("missing", "outdated", "unfinished", "broken", "moved")}
 
