@@ -1,0 +1,315 @@
+"""The downloader as a person runs it, against the simulator: files, words, exit codes, kills."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quant_trading.backtesting import run_backtest
+from quant_trading.data.bar_store import BarStore
+from quant_trading.data.store import load_panel
+from quant_trading.refdata.sessions import at, sessions_between
+from quant_trading.tools import data
+from quant_trading.tools.fetch_historical_data import main
+from quant_trading.tools.fetch_progress import Tally, clock_words
+from quant_trading.tws_sim.clock import SimClock
+from quant_trading.tws_sim.config import SimConfig
+from quant_trading.tws_sim.server import ThreadedTwsServer
+from quant_trading.tws_sim.simulator import Simulator
+from quant_trading.tws_sim.sources import open_source
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = str(ROOT / "configs" / "paper.yaml")
+EVENING = "2026-11-19 18:00"
+
+Run = Callable[..., tuple[int, list[str], str]]
+
+
+def served(now: str, **config: Any) -> pytest.MarkDecorator:
+    """Return a mark: the simulator of the test stands still at this time in New York."""
+    return pytest.mark.parametrize("tws", [(now, config)], indirect=True, ids=[now])
+
+
+@pytest.fixture
+def tws(request: pytest.FixtureRequest) -> Iterator[ThreadedTwsServer]:
+    """A simulated TWS on a free port."""
+    now, config = request.param
+    day, clock_time = now.split()
+    start = at(date.fromisoformat(day), clock_time)
+    with ThreadedTwsServer(
+        Simulator(open_source("seed:7"), SimConfig(**config), start), SimClock(start, 0.0)
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A desk of its own."""
+    for name in [*os.environ]:
+        if name.startswith("IBKR_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("QT_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def fetch(tws: ThreadedTwsServer, home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs the command against the simulator."""
+
+    def run(*words: str) -> tuple[int, list[str], str]:
+        code = main([*words, "--port", str(tws.port), "--config", CONFIG])
+        said = capsys.readouterr()
+        return code, said.out.splitlines(), said.err
+
+    return run
+
+
+@served(EVENING, pacing="strict")
+def test_the_command_of_the_specification(fetch: Run, home: Path, tws: ThreadedTwsServer) -> None:
+    code, said, errors = fetch("--symbols", "SMR", "--duration", "6 M", "--bar-size", "5 mins")
+    path = home / "market_data" / "SMR_5m_bars_macd.csv"
+    bars = sum((s.close_ns - s.open_ns) // 300_000_000_000
+               for s in sessions_between(date(2026, 5, 20), date(2026, 11, 19)))  # fmt: skip
+    assert (code, errors) == (0, "")
+    assert said == ["1 symbol, 5 mins bars: 26 requests", f"SMR: {bars:,} new bars, {bars:,} in {path}"]
+    lines = path.read_text().splitlines()
+    assert lines[0] == "timestamp,open,high,low,close,volume,MACD,Signal,Hist"
+    assert lines[1].startswith("2026-05-20T13:30:00Z,") and lines[-1].startswith("2026-11-19T20:55:00Z,")
+    assert len(lines) == bars + 1
+    assert not tws.call(lambda simulator: simulator.pacing.violations)
+    # the same bars in the store, and the same command again asks for nothing
+    stored = BarStore(home / "market_data" / "store").columns("SMR", "5 mins")
+    panel = load_panel(home / "market_data", ["SMR"], "5 mins")
+    assert stored is not None and np.array_equal(stored.close, panel.close[:, 0])
+    before = path.read_bytes()
+    code, said, _ = fetch("--symbols", "SMR", "--duration", "6 M", "--bar-size", "5 mins")
+    assert (code, said[0]) == (0, "1 symbol, 5 mins bars: 0 requests")
+    assert path.read_bytes() == before
+
+
+@served(EVENING)
+def test_a_backtest_reads_the_file(fetch: Run, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fetch("--symbols", "SMR", "AAPL", "--duration", "1 M", "--bar-size", "5 mins")
+    options = ["--timeframe", "5m", "--data-dir", str(home / "market_data"), "--no-cache", "--no-causality"]
+    assert run_backtest.main([*options, "--strategy", "MACD"]) == 0
+    said = capsys.readouterr().out
+    assert "SMR" in said and "AAPL" in said
+
+
+@served(EVENING)
+def test_gaps_that_repair_names_are_filled_by_the_command_it_prints(
+    fetch: Run, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shlex
+
+    store = home / "market_data" / "store"
+    fetch("--symbols", "SMR", "--duration", "3 D", "--bar-size", "5m", "--end-datetime", "2026-11-12")
+    fetch("--symbols", "SMR", "--duration", "2 D", "--bar-size", "5m")
+    assert data.main(["repair", "--store", str(store)]) == 1
+    [line] = [text.strip() for text in capsys.readouterr().out.splitlines() if "python -m" in text]
+    code, said, _ = fetch(*shlex.split(line)[3:])
+    assert code == 0
+    assert said[1].startswith(f"SMR: {3 * 78} new bars"), "13, 16 and 17 November"
+    assert data.main(["repair", "--store", str(store)]) == 0
+    assert data.main(["check", "--store", str(store)]) == 0
+
+
+@served("2026-11-19 11:02")
+def test_the_running_bar_is_left_out_and_all_hours_are_a_series_of_their_own(fetch: Run, home: Path) -> None:
+    folder = home / "market_data"
+    assert fetch("--symbols", "SMR", "--duration", "1 D", "--bar-size", "5m")[0] == 0
+    panel = load_panel(folder, ["SMR"], "5 mins")
+    assert len(panel) == 18 and int(panel.end_ns[-1]) == at(date(2026, 11, 19), "11:00")
+    code, said, _ = fetch("--symbols", "SMR", "--duration", "1 D", "--bar-size", "5m", "--all-hours")
+    # from 04:00 to 11:00
+    assert code == 0 and said[1].startswith("SMR: 84 new bars, 84 in")
+    assert len(said) == 2, "all bars of the file that was there are in the new one"
+    code, said, _ = fetch("--symbols", "SMR", "--duration", "1 D", "--bar-size", "5m")
+    assert code == 0 and "the file that was there held other bars; it is kept as" in said[-1]
+
+
+@served(EVENING)
+def test_a_recorded_file_is_kept_when_it_holds_other_bars(fetch: Run, home: Path) -> None:
+    path = home / "market_data" / "SMR_5m_bars_macd.csv"
+    path.parent.mkdir()
+    recorded = "timestamp,open,high,low,close,volume,MACD,Signal,Hist\n2025-01-02T14:30:00Z,1,1,1,1,1,0,0,0\n"
+    path.write_text(recorded)
+    code, said, _ = fetch("--symbols", "SMR", "--duration", "1 D", "--bar-size", "5m")
+    [kept] = path.parent.glob("*.kept-*")
+    assert code == 0 and said[-1].endswith(f"it is kept as {kept}")
+    assert kept.read_text() == recorded
+
+
+@served(EVENING)
+@pytest.mark.expects_client_errors
+def test_a_failed_symbol_does_not_stop_the_others(fetch: Run, home: Path) -> None:
+    code, said, errors = fetch("--symbols", "NOSUCH,SMR", "AAPL", "--duration", "2 D", "--bar-size", "1 min")
+    assert (code, errors) == (1, "")
+    assert said[0].startswith("failed: NOSUCH: unknown to IBKR")
+    assert [line.partition(":")[0] for line in said[2:]] == ["SMR", "AAPL"]
+    assert sorted(path.name for path in (home / "market_data").glob("*.csv")) == [
+        "AAPL_1m_bars_macd.csv", "SMR_1m_bars_macd.csv",
+    ]  # fmt: skip
+    assert fetch("--symbols", "NOSUCH", "--duration", "2 D")[0] == 6
+
+
+@served(EVENING)
+def test_other_kinds_and_sizes(fetch: Run, home: Path) -> None:
+    folder = home / "market_data"
+    assert fetch("--symbols", "SMR", "--duration", "2 D", "--what", "BID_ASK", "--bar-size", "30 secs")[0] == 0
+    assert (folder / "SMR_30s_bid_ask_bars_macd.csv").read_text().count("\n") == 2 * 780 + 1
+    assert fetch("--symbols", "SMR", "--duration", "1 M", "--what", "ADJUSTED_LAST", "--bar-size", "1 day",
+                 "--end-datetime", "2026-10-30")[0] == 0  # fmt: skip
+    lines = (folder / "SMR_1d_adjusted_last_bars_macd.csv").read_text().splitlines()
+    assert (lines[1][:10], lines[-1][:10]) == ("2026-10-01", "2026-10-30")
+    assert fetch("--symbols", "SMR", "--duration", "1 Y", "--bar-size", "1W")[0] == 0
+    weeks = (folder / "SMR_1w_bars_macd.csv").read_text().splitlines()[1:]
+    assert weeks[-1][:10] == "2026-11-09", "the running week is left out"
+    assert 50 <= len(weeks) <= 53
+
+
+@served(EVENING)
+def test_small_bars_that_ibkr_no_longer_has_are_told(fetch: Run) -> None:
+    words = ["--symbols", "SMR", "--duration", "3 D", "--bar-size", "30 secs", "--end-datetime", "2026-05-21"]
+    code, said, _ = fetch(*words)
+    # half a year before 2026-11-19 begins after 2026-05-19, the first of the three sessions
+    assert code == 0
+    assert said[0] == "SMR: IBKR keeps bars of 30 secs for six months; what is older is not asked for"
+    assert said[2].startswith(f"SMR: {2 * 780:,} new bars")
+
+
+def test_nobody_listens(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert main(["--symbols", "SMR", "--port", str(port), "--config", CONFIG]) == 3
+    assert str(port) in capsys.readouterr().err
+    assert not (home / "market_data").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--symbols", "SMR", "--bar-size", "7 mins"], "bar size '7 mins' is none of IBKR's"),
+        (["--symbols", "SMR", "--duration", "6 months"], "is not a number and a unit of IBKR's"),
+        (["--symbols", "SMR", "--end-datetime", "soon"], "--end-datetime 'soon' is no moment"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_before_connecting(
+    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+@served(EVENING)
+def test_a_folder_of_other_files_makes_no_store(fetch: Run, home: Path) -> None:
+    (home / "market_data").mkdir()
+    (home / "market_data" / "bars.csv").write_text("x\n")
+    code, _, errors = fetch("--symbols", "SMR", "--duration", "1 D", "--store", str(home / "market_data"))
+    assert code == 2 and "is no store; name an empty folder" in errors
+
+
+def test_help_loads_neither_numpy_nor_the_client() -> None:
+    code = (
+        "import sys; from quant_trading.tools.fetch_historical_data import build_parser; build_parser().format_help();"
+        "print([m for m in ('numpy', 'ib_async', 'pyarrow', 'asyncio', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_bars_a_second_and_the_time_left() -> None:
+    now = [100.0]
+    tally = Tally(10, lambda: now[0], lambda pages: 603.0 * pages if pages > 5 else 0.0)
+    assert tally.words() == "0 of 10 pages, 0 bars, 0 bars/s"
+    now[0] = 104.0
+    for _ in range(2):
+        tally.count(390)
+    # 2 s a page, but eight of them take longer by the rules
+    assert tally.words() == "2 of 10 pages, 780 bars, 195 bars/s, 1:20:24 left"
+    for _ in range(3):
+        tally.count(390)
+    assert tally.words() == "5 of 10 pages, 1,950 bars, 488 bars/s, 0:04 left"
+    assert [clock_words(seconds) for seconds in (0, 59.6, 3599, 36_000)] == ["0:00", "1:00", "59:59", "10:00:00"]
+
+
+# Kills.
+
+
+def _left(home: Path) -> dict[str, Any]:
+    """Return the files that users read, and the bars of the store by symbol."""
+    folder = home / "market_data"
+    series = sorted(path.parent for path in folder.glob("store/*/*/manifest.json"))
+    return {path.name: path.read_bytes() for path in folder.glob("*.csv*")} | {
+        f"{place.name} {path.name}": path.read_bytes()
+        for place in series
+        for path in place.glob("*.parquet")
+        if path.name in (place / "manifest.json").read_text().partition('"previous"')[0]
+    }
+
+
+@pytest.mark.slow
+@served(EVENING, pacing="strict")
+def test_killed_at_a_dozen_points_it_ends_byte_for_byte_as_if_it_had_not_been(
+    tws: ThreadedTwsServer, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "quant_trading.tools.fetch_historical_data", "--symbols", "SMR", "AAPL",
+               "--duration", "4 M", "--bar-size", "1 min", "--port", str(tws.port), "--config", CONFIG]  # fmt: skip
+    rng, lock = random.Random(7), threading.Lock()
+    victim: list[Any] = [None, -1]
+
+    def arm(simulator: Any) -> None:
+        admit = simulator.pacing.admit
+
+        def count(session: Any, request: Any) -> None:
+            with lock:
+                if request.name == "reqHistoricalData" and victim[1] > 0:
+                    victim[1] -= 1
+                    if not victim[1]:
+                        os.kill(victim[0].pid, signal.SIGKILL)
+            admit(session, request)
+
+        simulator.pacing.admit = count
+
+    tws.call(arm)
+
+    def run(home: Path, kill_at: int) -> tuple[int, str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_")}
+        with lock:
+            victim[1] = kill_at
+            victim[0] = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+                env=environ | {"QT_HOME": str(home)},
+            )  # fmt: skip
+        said = victim[0].communicate(timeout=120)[0]
+        return victim[0].returncode, said
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for home in (whole, killed):
+        home.mkdir()
+    code, said = run(whole, -1)
+    assert code == 0, said
+    for _ in range(12):
+        code, said = run(killed, rng.randint(1, 14))
+        assert code == -signal.SIGKILL, said
+    code, said = run(killed, -1)
+    assert code == 0, said
+    assert re.search(r"2 symbols, 1 min bars: \d+ requests", said)
+    assert _left(killed) == _left(whole)
+    assert len(_left(whole)) == 4
+    assert not tws.call(lambda simulator: simulator.pacing.violations)
