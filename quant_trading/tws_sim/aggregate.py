@@ -30,7 +30,19 @@ def concat(parts: Sequence[TapeBars]) -> TapeBars:
         return parts[0]
     if not parts:
         return no_bars()
+    if len(parts) == 2:
+        return _joined(*parts)
     return TapeBars(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+
+
+def _joined(left: TapeBars, right: TapeBars) -> TapeBars:
+    """Return two stretches as one; the running bar is laid behind those that are over all the time."""
+    join = np.concatenate
+    return TapeBars(
+        join((left.start_ns, right.start_ns)), join((left.open, right.open)), join((left.high, right.high)),
+        join((left.low, right.low)), join((left.close, right.close)), join((left.volume, right.volume)),
+        join((left.wap, right.wap)), join((left.count, right.count)),
+    )  # fmt: skip
 
 
 def no_bars() -> TapeBars:
@@ -68,6 +80,8 @@ def aggregate(bars: TapeBars, group: IntArray) -> TapeBars:
     """
     if len(bars) == 0:
         return bars
+    if group[0] == group[-1]:
+        return _one_bar(bars)
     first = group_starts(group)
     traded = bars.volume > 0
     has_trade = np.logical_or.reduceat(traded, first)
@@ -90,4 +104,24 @@ def aggregate(bars: TapeBars, group: IntArray) -> TapeBars:
         volume=volume,
         wap=np.where(volume > 0, turnover / np.where(volume > 0, volume, 1.0), close),
         count=np.add.reduceat(kept.count, begin),
+    )
+
+
+def _one_bar(bars: TapeBars) -> TapeBars:
+    """Return all bars as one: what `aggregate` does, for the bar that is running."""
+    traded = bars.volume > 0
+    kept = bars if traded.all() or not traded.any() else rows(bars, traded)
+    close = kept.close[-1:]
+    volume = np.add.reduce(kept.volume, keepdims=True)
+    # Summed in the order of a group among others, so that a bar is the same to the last bit wherever it is made.
+    turnover = np.add.reduceat(kept.volume * kept.wap, [0])
+    return TapeBars(
+        start_ns=bars.start_ns[:1],
+        open=kept.open[:1],
+        high=np.maximum.reduce(kept.high, keepdims=True),
+        low=np.minimum.reduce(kept.low, keepdims=True),
+        close=close,
+        volume=volume,
+        wap=turnover / volume if volume[0] > 0 else close,
+        count=np.add.reduce(kept.count, keepdims=True),
     )

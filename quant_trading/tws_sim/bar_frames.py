@@ -7,7 +7,7 @@ the same thing row by row; a test holds the two together.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from itertools import chain
 from typing import NamedTuple
@@ -53,16 +53,15 @@ class FinishedRows:
         last = len(answer.bars) - 1
         if answer.size.unit == "second" or not 0 < last < _PIECE:
             return b"".join(_pieces(answer))
-        over = replace(answer, bars=rows(answer.bars, slice(0, last)))
+        over = rows(answer.bars, slice(0, last))
         # Such bars bear their date alone, whatever the request's format and zone.
         content = blake2b(digest_size=16)
-        for column in (over.bars.start_ns, over.bars.open, over.bars.high, over.bars.low, over.bars.close,
-                       over.bars.volume, over.bars.wap, over.bars.count):  # fmt: skip
-            content.update(column.tobytes())
+        for column in (over.start_ns, over.open, over.high, over.low, over.close, over.volume, over.wap, over.count):
+            content.update(np.ascontiguousarray(column).data)
         key = content.digest()
         found = self._kept.find(key)
         if found is None:
-            found = self._kept.keep(key, b"".join(_pieces(over)))
+            found = self._kept.keep(key, b"".join(_pieces(replace(answer, bars=over))))
         return found + "".join(f"{text}\0" for text in _row_texts(answer.last_row())).encode("ascii")
 
 
@@ -100,6 +99,7 @@ class _Tables(NamedTuple):
         unit: the same, but 0 is "0".
         point: the point and the first three decimals, without zeros at the end; from 1000 on: all three.
         tail: the last three decimals and the end of the field.
+        cents: the point, two decimals without zeros at the end, and the end of the field.
         pair: two digits.
         hour: " 09:".
         minute: "09:".
@@ -109,6 +109,7 @@ class _Tables(NamedTuple):
     unit: WordArray
     point: WordArray
     tail: WordArray
+    cents: WordArray
     pair: WordArray
     hour: WordArray
     minute: WordArray
@@ -128,12 +129,14 @@ def _tables() -> _Tables:
         unit=_words(chain((str(n) for n in four), whole)),
         point=_words(chain((f".{n:03d}".rstrip("0") if n else "" for n in three), (f".{n:03d}" for n in three))),
         tail=_words((f"{n:03d}".rstrip("0") if n else "") + "\0" for n in three),
+        cents=_words((f".{n:02d}".rstrip("0") if n else "") + "\0" for n in range(100)),
         pair=_words(f"{n:02d}" for n in range(60)),
         hour=_words(f" {n:02d}:" for n in range(24)),
         minute=_words(f"{n:02d}:" for n in range(60)),
     )
 
 
+@lru_cache(maxsize=64)
 def _constant(text: str) -> WordArray:
     """Return the words of a field that is the same in every row, its end included."""
     data = text.encode("utf-8", errors="backslashreplace") + b"\0"
@@ -151,11 +154,12 @@ def _pieces(answer: HistoryAnswer) -> Iterator[bytes]:
         is_quote = bool((bars.wap == -1.0).all())
         wap = _constant("-1") if is_quote else _prices(np.round(bars.wap, 6))
         columns = [*_counts(bars.volume.astype(np.int64)), *wap, *_counts(bars.count)]
+        words = _prices(prices)
         begin = len(dates)
-        end = begin + 4 * prices.shape[1]
+        end = begin + len(words) * prices.shape[1]
         table = np.empty((len(bars), end + len(columns)), dtype=np.uint32)
-        for place, words in enumerate(_prices(prices)):
-            table[:, begin + place : end : 4] = words
+        for place, word in enumerate(words):
+            table[:, begin + place : end : len(words)] = word
         for place, column in chain(enumerate(dates), enumerate(columns, start=end)):
             table[:, place] = column
         yield table.tobytes().translate(None, _FILLER)
@@ -206,23 +210,37 @@ def _dated_days() -> tuple[WordArray, WordArray]:
 
 
 def _prices(values: FloatArray) -> list[WordArray]:
-    """Return prices with up to six decimals as four words each."""
+    """Return prices with up to six decimals as two to four words each."""
+    if len(values) and not 0.0 <= values.min() <= values.max() < _LARGEST_PRICE:
+        raise _Unusual
+    cents = np.rint(values * 100)
+    if (cents / 100 == values).all():
+        return _cents(cents.astype(np.int64))
     micro = np.rint(values * _MICRO)
-    if not ((micro / _MICRO == values) & (values >= 0) & (values < _LARGEST_PRICE)).all():
+    if not (micro / _MICRO == values).all():
         raise _Unusual
     tables = _tables()
     ticks = micro.astype(np.int64)
     whole = ticks // _MICRO
     decimals = ticks - whole * _MICRO
-    upper = whole // 10_000
     first = decimals // 1000
     last = decimals - first * 1000
-    return [
-        tables.lead[upper],
-        tables.unit[whole - upper * 10_000 + 10_000 * (upper > 0)],
-        tables.point[first + 1000 * (last > 0)],
-        tables.tail[last],
-    ]
+    return [*_whole(whole), tables.point[first + 1000 * (last > 0)], tables.tail[last]]
+
+
+def _cents(cents: IntArray) -> list[WordArray]:
+    """Return prices in cents as words, ends of the fields included: nearly all prices are such."""
+    whole = cents // 100
+    return [*_whole(whole), _tables().cents[cents - whole * 100]]
+
+
+def _whole(whole: IntArray) -> list[WordArray]:
+    """Return numbers of up to eight digits as one word each or, where some are longer than four, two."""
+    tables = _tables()
+    if len(whole) == 0 or whole.max() < 10_000:
+        return [tables.unit[whole]]
+    upper = whole // 10_000
+    return [tables.lead[upper], tables.unit[whole - upper * 10_000 + 10_000 * (upper > 0)]]
 
 
 def _counts(values: IntArray) -> list[WordArray]:

@@ -6,7 +6,7 @@ nothing, are left out by their sector and type.
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from quant_trading.refdata.sessions import LAST_SESSION_DAY, session_on
 from quant_trading.tws_sim.actions import Action, Actions
@@ -52,6 +52,7 @@ def _dividends(listing: Listing, key: int) -> Iterator[Action]:
         yield Action(day, "dividend", max(0.001, round(amount * shares, 3)))
 
 
+@cache
 def splits_of(listing: Listing) -> Actions:
     """Return the splits of one name alone."""
     return Actions(Action(day, "split", ratio) for day, ratio in _splits_of(listing))

@@ -13,7 +13,7 @@ from math import erf, exp, pi, sqrt
 
 import numpy as np
 
-from quant_trading.tws_sim.noise import KeyArray, bits_across, normals_of
+from quant_trading.tws_sim.noise import KeyArray, normals_across
 from quant_trading.tws_sim.tape import FloatArray, IntArray
 
 __all__ = ["KNOTS", "Course", "bridges", "restless_clock", "round_the_clock"]
@@ -62,7 +62,7 @@ def bridges(keys: KeyArray, lane: int, clock: FloatArray) -> FloatArray:
     """Return Brownian bridges from 0 to 0, float64[len(clock), len(keys)]: a row for each moment of the clock."""
     # Moments first: there are few of them and many bridges, and each pass goes along the bridges.
     walk = np.zeros((len(clock), len(keys)))
-    np.multiply(normals_of(bits_across(keys, lane, len(clock) - 1)), np.sqrt(np.diff(clock))[:, None], out=walk[1:])
+    np.multiply(normals_across(keys, lane, len(clock) - 1), np.sqrt(np.diff(clock))[:, None], out=walk[1:])
     for moment in range(1, len(clock) - 1):
         walk[moment + 1] += walk[moment]
     walk -= walk[-1] * clock[:, None]

@@ -29,7 +29,7 @@ from quant_trading.tws_sim.factors import (
     piece_weights,
     shocks,
 )
-from quant_trading.tws_sim.noise import KeyArray, keys_of, mix, name_key, normals
+from quant_trading.tws_sim.noise import KeyArray, keys_of, mix, name_key, normals_across
 from quant_trading.tws_sim.tape import FloatArray, TapeBars
 from quant_trading.tws_sim.universe import Listing
 
@@ -152,13 +152,13 @@ class Paths:
             previous = np.concatenate([close[:, :1], close[:, :-1]], axis=1)
         open_ = self._on_grid(previous * np.exp(night))
         keys = self._keys(first, last, 1, path_key=True)
-        beyond = np.abs(normals(keys, 1, 2)).reshape(*open_.shape, 2)
-        reach = (_BEYOND + _BEYOND_SPREAD * beyond) * spread_of_day[:, :, None]
+        beyond = np.abs(normals_across(keys, 1, 2)).reshape(2, *open_.shape)
+        reach = (_BEYOND + _BEYOND_SPREAD * beyond) * spread_of_day
         highest, lowest = self._extremes(first, open_, close)
-        high = np.maximum(self._on_grid(highest + open_ * reach[:, :, 0]), np.maximum(open_, close))
-        low = np.minimum(self._on_grid(lowest - open_ * reach[:, :, 1]), np.minimum(open_, close))
+        high = np.maximum(self._on_grid(highest + open_ * reach[0]), np.maximum(open_, close))
+        low = np.minimum(self._on_grid(lowest - open_ * reach[1]), np.minimum(open_, close))
 
-        noise = normals(keys, 2, 1).reshape(open_.shape)
+        noise = normals_across(keys, 2, 1).reshape(open_.shape)
         surprise = np.abs(moves) / np.maximum(spread_of_day, 1e-9)
         halved = np.where(factors.is_half_day[first:last], 0.5, 1.0)
         activity = np.exp(0.28 * noise) * (0.75 + 0.3 * surprise) * halved
@@ -236,7 +236,7 @@ class Paths:
         variance *= of.own_variance
         pieces = np.arange(variance.shape[1], dtype=np.int64)
         keys = keys_of([mix(path.moves_key, _STREAM_OWN, 4) for path in self._paths], pieces).ravel()
-        own = np.sqrt(variance) * normals(keys, 0, 1).reshape(variance.shape)
+        own = np.sqrt(variance) * normals_across(keys, 0, 1).reshape(variance.shape)
         for number, path in enumerate(self._paths):
             listing, found = path.listing, sums[number]
             added = own[number] + listing.beta * found.market + listing.sector_beta * found.sector(listing.sector)
@@ -281,12 +281,12 @@ class Paths:
         """Return the day and night moves of each name alone: normal ones, given what they add up to over each piece."""
         of, plans, weights = self._of, self._plans(), self._weights[:, None, :]
         number = np.arange(first, last, dtype=np.int64)
-        drawn = normals(self._keys(first, last, 0), 0, 2).reshape(len(plans), -1, 2)
+        drawn = normals_across(self._keys(first, last, 0), 0, 2).reshape(2, len(plans), -1)
         by_day = of.own_vol * self._factors.root_level[first:last]
         by_night = OWN_NIGHT * by_day
         by_day = OWN_DAY * by_day
         by_night[number % REPORT_EVERY == of.report_day] *= REPORT_JUMP
-        day, night = drawn[:, :, 0] * by_day, drawn[:, :, 1] * by_night
+        day, night = drawn[0] * by_day, drawn[1] * by_night
         added = by_piece(day + night, weights).sum(axis=2)
         pieces = slice(first // PIECE, first // PIECE + added.shape[1])
         own, variance = (np.array([getattr(plan, name)[pieces] for plan in plans]) for name in ("own", "variance"))

@@ -27,6 +27,7 @@ from quant_trading.tws_sim.hours import Calendar, calendar_of
 from quant_trading.tws_sim.request_text import (
     BAD_END_TEXT,
     Duration,
+    day_text,
     format_head,
     format_moment,
     parse_duration,
@@ -373,11 +374,13 @@ def _rows(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> tuple[H
 
 
 def _row(bars: TapeBars, index: int, size: BarSize, format_date: int, zone: str) -> HistoryRow:
-    return _rows(rows(bars, slice(index, index + 1)), size, format_date, zone)[0]
+    [day_or_moment] = _dates(rows(bars, slice(index, index + 1)), size, format_date, zone)
+    open_, high, low, close = (float(column[index]) for column in (bars.open, bars.high, bars.low, bars.close))
+    volume, wap, count = int(bars.volume[index]), float(np.round(bars.wap[index], 6)), int(bars.count[index])
+    return HistoryRow(day_or_moment, open_, high, low, close, volume, wap, count)
 
 
 def _dates(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> list[str]:
     if size.unit != "second":
-        days = (bars.start_ns // (24 * _HOUR_NS)).astype("datetime64[D]")
-        return [text.replace("-", "") for text in np.datetime_as_string(days).tolist()]
+        return [day_text(day) for day in (bars.start_ns // (24 * _HOUR_NS)).tolist()]
     return [format_moment(stamp, format_date, zone) for stamp in bars.start_ns.tolist()]

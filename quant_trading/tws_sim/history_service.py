@@ -61,7 +61,7 @@ class HistoryService:
         """Return the contract without the exchange the client named; a continuous future keeps its type."""
         found = self._book.find_one(query_of(request))
         known = self._book.by_id(found.con_id) or found
-        return replace(known, sec_type=found.sec_type)
+        return known if known.sec_type == found.sec_type else replace(known, sec_type=found.sec_type)
 
     def _send_history(self, session: Session, request: Message) -> None:
         req_id = request.integer("reqId")

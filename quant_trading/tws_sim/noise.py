@@ -11,8 +11,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KeyArray", "bits_across", "bits_at", "keys_at", "keys_of", "mix", "name_key", "normals", "normals_of",
-           "uniforms", "uniforms_of"]  # fmt: skip
+__all__ = ["KeyArray", "bits_across", "bits_at", "keys_at", "keys_of", "mix", "name_key", "normals", "normals_across",
+           "normals_of", "uniforms", "uniforms_of"]  # fmt: skip
 
 KeyArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
@@ -106,6 +106,11 @@ def uniforms(keys: KeyArray, lane: int, width: int) -> FloatArray:
 def normals(keys: KeyArray, lane: int, width: int) -> FloatArray:
     """Return float64[len(keys), width], close to the standard normal distribution, within +-4.1."""
     return normals_of(bits_at(keys, lane, width))
+
+
+def normals_across(keys: KeyArray, lane: int, width: int) -> FloatArray:
+    """Return the same normals the other way round, float64[width, len(keys)]."""
+    return normals_of(bits_across(keys, lane, width))
 
 
 def uniforms_of(bits: KeyArray) -> FloatArray:

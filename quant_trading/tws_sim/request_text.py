@@ -11,7 +11,8 @@ import numpy as np
 from quant_trading.refdata.sessions import EXCHANGE_ZONE, exchange_date
 from quant_trading.tws_sim.tape import IntArray
 
-__all__ = ["BAD_END_TEXT", "Duration", "format_head", "format_moment", "local_seconds", "parse_duration", "parse_end"]
+__all__ = ["BAD_END_TEXT", "Duration", "day_text", "format_head", "format_moment", "local_seconds", "parse_duration",
+           "parse_end"]  # fmt: skip
 
 _SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,7 +99,7 @@ def format_moment(ns: int, format_date: int, zone_name: str) -> str:
         return str(seconds)
     local = seconds + _offset_seconds(seconds // 900, zone_name)
     days, second = divmod(local, 86_400)
-    day = _day_text(days) if format_date == 1 else _day_text(days)[4:]
+    day = day_text(days) if format_date == 1 else day_text(days)[4:]
     minute, second = divmod(second, 60)
     return f"{day} {minute // 60:02d}:{minute % 60:02d}:{second:02d} {zone_name}"
 
@@ -115,7 +116,8 @@ def local_seconds(seconds: IntArray, zone_name: str) -> IntArray:
 
 # A year of minutes has 98,000 moments but few days, and no zone changes its offset within a quarter of an hour.
 @lru_cache(maxsize=1024)
-def _day_text(days: int) -> str:
+def day_text(days: int) -> str:
+    """Return the date so many days after 1970 began, "20231019"."""
     return (_EPOCH + timedelta(days=days)).strftime("%Y%m%d")
 
 

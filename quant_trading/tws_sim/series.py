@@ -222,6 +222,11 @@ class Series:
         inside = (to_close > 0) & (blocks.start_ns >= self.open_ns[day])
         return np.where(inside, np.minimum(self.block_seconds, to_close), self.block_seconds)
 
+    def _block_end(self, day: int, start_ns: int) -> int:
+        """Return when the block of the day that begins at `start_ns` ends: the close may cut it short."""
+        end_ns, close_ns = start_ns + self.block_seconds * SECOND_NS, int(self.close_ns[day])
+        return min(end_ns, close_ns) if self.open_ns[day] <= start_ns < close_ns else end_ns
+
     def seconds(self, day: int, block: int, use_rth: bool) -> TapeBars:
         """Return the seconds of one block of the day."""
         run = self._run(day, block, use_rth)
@@ -322,8 +327,7 @@ class Series:
             return blocks
         day = self.day_of(int(blocks.start_ns[-1]))
         ordinal = len(blocks) - 1 - int(np.searchsorted(blocks.start_ns, self.day_start_ns[day]))
-        tail = rows(blocks, slice(len(blocks) - 1, None))
-        if int(tail.start_ns[0]) + int(self.block_lengths(day, tail)[0]) * SECOND_NS <= end_ns:
+        if self._block_end(day, int(blocks.start_ns[-1])) <= end_ns:
             return blocks
         seconds = self.seconds(day, ordinal, use_rth)
         seconds = rows(seconds, seconds.start_ns < end_ns)

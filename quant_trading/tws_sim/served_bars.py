@@ -16,6 +16,8 @@ from quant_trading.tws_sim.tape import BarSize, FloatArray, IntArray, TapeBars, 
 __all__ = ["Adjust", "daily_bars", "intraday_bars"]
 
 _DAY_NS = DAY_SECONDS * SECOND_NS
+# In a month, of markets that never close.
+_MOST_SESSIONS = 31
 
 Adjust = Callable[[TapeBars, IntArray], TapeBars]
 """Turns bars as traded into bars as seen later; takes the bars and the date stamp of each."""
@@ -53,13 +55,13 @@ def daily_bars(
     """Return bars of days, weeks (Monday to Friday) or months; weeks and months bear their last session's date."""
     opens, closes = series.day_span(use_rth)
     stamps = series.days.start_ns
-    period = _periods(stamps, size.unit)
-    # A week that began before start_ns is built whole, then dropped by its stamp.
-    begun = int(np.searchsorted(series.midnight_ns, start_ns))
+    begun = int(series.midnight_ns.searchsorted(start_ns))
     if begun == len(stamps):
         return no_bars()
-    first = int(np.searchsorted(period, period[begun]))
-    last = int(np.searchsorted(opens, end_ns))
+    # A week that began before start_ns is built whole, then dropped by its stamp.
+    earlier = _periods(stamps[max(0, begun - _MOST_SESSIONS) : begun + 1], size.unit)
+    first = begun + 1 - len(earlier) + int(earlier.searchsorted(earlier[-1]))
+    last = int(opens.searchsorted(end_ns))
     if last <= first:
         return no_bars()
     days = series.days.rows(first, last) if use_rth else series.all_hours_days(first, last)
@@ -68,13 +70,13 @@ def daily_bars(
         running = aggregate(running, np.zeros(len(running), dtype=np.int64))
         today = _with_stamps(running, stamps[last - 1 : last]) if len(running) else rows(days, slice(0, 0))
         days = concat([rows(days, slice(0, last - first - 1)), today])
-    period = period[first : first + len(days)]
     days = _side(days, what, np.arange(first, first + len(days), dtype=np.int64), series)
     days = adjust(days, days.start_ns)
     if size.unit != "day":
+        period = _periods(stamps[first : first + len(days)], size.unit)
         ends = np.append(np.flatnonzero(np.diff(period)), len(period) - 1)
         days = _with_stamps(_merge_sides(days, period), days.start_ns[ends])
-    return rows(days, days.start_ns >= stamps[begun])
+    return days if first == begun else rows(days, days.start_ns >= stamps[begun])
 
 
 def _periods(stamps: IntArray, unit: str) -> IntArray:
