@@ -94,7 +94,7 @@ class Facts:
         missing: which of the first data did not come.
         skew_seconds: how far TWS's clock is ahead.
         data_type: TWS's market data type of the quote, 0 when it was not told.
-        live_ports: usual ports of live accounts on this host that accept.
+        live_ports: usual ports of live accounts on this host that accept, the one looked at not among them.
     """
 
     now_ns: int
@@ -241,9 +241,8 @@ def _ports(target: Target, facts: Facts) -> Iterator[Finding]:
     if target.port in others and not target.allow_port_mismatch:
         seen = f"mode {target.mode} on port {target.port} ({WELL_KNOWN_PORTS[target.port]})"
         yield found("port-of-other-mode", seen, usual=usual[0], gateway=usual[1])
-    open_ports = [port for port in facts.live_ports if port != target.port]
-    if open_ports and not live:
-        named = ", ".join(f"{port} ({WELL_KNOWN_PORTS[port]})" for port in open_ports)
+    if facts.live_ports and not live:
+        named = ", ".join(f"{port} ({WELL_KNOWN_PORTS[port]})" for port in facts.live_ports)
         yield found("live-port-open", f"{named} accepts connections on {target.host}")
 
 

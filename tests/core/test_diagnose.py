@@ -14,10 +14,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from quant_trading.core import diagnose as diagnose_module
 from quant_trading.core.diagnose import Target, diagnose, look_at_tws
 from quant_trading.core.diagnose_table import Finding, Severity
 from quant_trading.core.ib_client import ORDER_MESSAGES
 from quant_trading.core.ibkr_connection import IBKRConnection
+from quant_trading.domain.errors import AccountRefused
 from quant_trading.refdata.restart_windows import RestartSchedule
 from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.gateway import Gateway
@@ -343,6 +345,23 @@ def test_all_is_well_and_nothing_but_a_preview_is_sent() -> None:
     # ib_async writes 178 fields of text: whatIf is a lone flag deep in the tail, so the simulator's reading decides.
     assert peer.simulator.counters["placeOrder"] == 1
     assert list(peer.simulator.parts.orders.orders) == []  # none was registered, so none can be worked
+
+
+def test_order_messages_are_let_out_for_the_preview_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    preview = diagnose_module._Probe._preview
+
+    def watched(probe: Any, *words: Any) -> None:
+        seen.append(probe.ib.read_only)
+        preview(probe, *words)
+        seen.append(probe.ib.read_only)
+        with pytest.raises(AccountRefused, match="read-only"):
+            probe.ib.client.reqGlobalCancel()
+
+    monkeypatch.setattr(diagnose_module._Probe, "_preview", watched)
+    with world(simulator()) as loop:
+        assert amiss(look(loop)) == {}
+    assert seen == [True, True]
 
 
 @pytest.mark.parametrize(
