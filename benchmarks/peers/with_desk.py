@@ -23,6 +23,7 @@ from quant_trading.backtesting.sweep import run_sweep
 from quant_trading.backtesting.sweep_grid import combine
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.limits import Limits
+from quant_trading.indicators.sides import FLAT, SHORT, SideArray
 from quant_trading.strategy.macd import Macd
 from quant_trading.strategy.reversal import ReversalDecile
 
@@ -70,6 +71,12 @@ class _LongOnly:
     def signal(self, bars: BarPanel) -> FloatArray:
         """Return 1 for long, else 0; NaN before it can know."""
         return np.maximum(self.macd.signal(bars), 0.0)
+
+    def sides(self, bars: BarPanel) -> SideArray:
+        """Return the same in bytes."""
+        sides = self.macd.sides(bars)
+        sides[sides == SHORT] = FLAT
+        return sides
 
     def target(self, signal: FloatArray, limits: Limits) -> FloatArray:
         """Return the signal itself."""

@@ -118,12 +118,18 @@ def _in_weights(
 
 def _in_lanes(traded: BarPanel, opinions: Opinions, rules: Rules, tables: Tables) -> kernel.Account | None:
     """Return the account by the fast path, None where it does not reach."""
-    if not lanes.covers(rules) or any(len(table) for table in tables):
+    chosen, n_symbols = opinions.settings, len(traded.symbols)
+    if not lanes.covers(rules, n_symbols) or any(len(table) for table in tables):
+        return None
+    size = chosen.shares
+    if chosen.sizing is Sizing.FRACTION:
+        size = chosen.fraction
+        if size > min(opinions.limits.max_position_pct, opinions.limits.max_gross_exposure):
+            return None  # it is refused where there is a target beyond the limits
+    elif chosen.sizing is not Sizing.SHARES:
         return None
     sides = opinions.sides
-    if sides is None:
-        return None
-    return lanes.run(traded.open, traded.close, sides, opinions.settings.shares, rules)
+    return None if sides is None else lanes.run(traded.open, traded.close, sides, size, rules)
 
 
 def exits_of(strategy: Strategy, settings: BacktestSettings, name: str = "") -> tuple[Exit, ...]:

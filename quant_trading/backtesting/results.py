@@ -168,7 +168,7 @@ class Opinions:
         self, name: str, strategy: Strategy, panel: BarPanel, limits: Limits, settings: BacktestSettings, first_bar: int
     ) -> None:
         self.settings = settings
-        self._name, self._strategy, self._panel, self._limits = name, strategy, panel, limits
+        self._name, self._strategy, self._panel, self.limits = name, strategy, panel, limits
         self._first = first_bar
 
     @cached_property
@@ -187,9 +187,9 @@ class Opinions:
         """Return float64[T, N]: the strategy's targets, or the wishes made of its signal; NaN = hold."""
         whole: FloatArray
         if self.settings.sizing is Sizing.TARGETS:
-            whole = self._checked("target", self._strategy.target(self._whole_signal, self._limits))
+            whole = self._checked("target", self._strategy.target(self._whole_signal, self.limits))
         else:
-            whole = wishes_of(self._whole_signal, self._panel, self.settings, self._limits, self._first)
+            whole = wishes_of(self._whole_signal, self._panel, self.settings, self.limits, self._first)
         return whole[self._first :]
 
     @cached_property
