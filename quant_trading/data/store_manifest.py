@@ -41,6 +41,7 @@ WHATS = ("TRADES", "ADJUSTED_LAST", "MIDPOINT", "BID", "ASK", "BID_ASK", "RAW", 
 _FORMAT = 1
 _FILES = re.compile(r'"file": "([^"]+)"')
 _NUMBERS = ("open", "high", "low", "close", "volume")
+_LOOKS_UP_FROM_FOLDERS = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,20 +181,35 @@ def read_manifest(folder: Path) -> tuple[Manifest, bytes] | None:
 def state_of(folder: str) -> str | None:
     """Return what tells whether a cache is of the manifest and the files that are there now; None without a manifest.
 
-    It is asked for each symbol of every read: the manifest is searched for its file names, not taken apart.
+    It is asked for each symbol of every read: the manifest is searched for its file names, not taken apart, and files
+    are looked up from their folder, not from the root of the disk.
     """
+    if not _LOOKS_UP_FROM_FOLDERS:
+        return _state(f"{folder}/", None)
     try:
-        descriptor = os.open(f"{folder}/{MANIFEST}", os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        content = os.read(descriptor, 1 << 24)
+        return _state("", place)
+    finally:
+        os.close(place)
+
+
+def _state(prefix: str, place: int | None) -> str | None:
+    """Return the state of a folder that is named by `prefix`, or open as `place`."""
+    try:
+        descriptor = os.open(f"{prefix}{MANIFEST}", os.O_RDONLY | getattr(os, "O_BINARY", 0), dir_fd=place)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        content = os.read(descriptor, os.fstat(descriptor).st_size)
     finally:
         os.close(descriptor)
     lines = [content.decode(errors="replace")]
     for name in _FILES.findall(lines[0]):
         try:
-            status = os.stat(f"{folder}/{name}")  # noqa: PTH116 - a Path for each file takes longer than the rest
+            status = os.stat(f"{prefix}{name}", dir_fd=place)
         except FileNotFoundError:
             lines.append("gone")
         else:

@@ -454,3 +454,16 @@ def test_nothing_imports_pandas_to_read_or_write(tmp_path):
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
     warm = program.split("store.append")[0] + "assert 'pyarrow' not in sys.modules\n"
     subprocess.run([sys.executable, "-c", warm], check=True, cwd=ROOT)
+
+
+def test_the_state_of_a_series_is_the_same_however_files_are_looked_up(monkeypatch, tmp_path):
+    """Windows cannot look up from an open folder: the whole path is taken then."""
+    from quant_trading.data import store_manifest
+
+    store = BarStore(tmp_path / "store")
+    store.append("AAPL", "1 day", BARS, META)
+    folder = str(store.root / "1d" / "AAPL")
+    found = store_manifest.state_of(folder)
+    monkeypatch.setattr(store_manifest, "_LOOKS_UP_FROM_FOLDERS", False)
+    assert store_manifest.state_of(folder) == found is not None
+    assert store_manifest.state_of(str(tmp_path / "nowhere")) is None
