@@ -24,7 +24,7 @@ __all__ = ["CERTAIN", "LEDGER_FILE", "DownloadLedger", "LedgerLine"]
 
 LEDGER_FILE = "download.jsonl"
 CERTAIN = 2  # a hole that was asked for so often is one
-_OUTCOMES = ("received", "empty", "failed")
+_OUTCOMES = ("received", "empty", "failed", "first")
 _SECOND_NS = 1_000_000_000
 
 
@@ -35,7 +35,8 @@ class LedgerLine:
     Attributes:
         asked_at: aware moment, TWS's time.
         from_ns, until_ns: what is covered, UTC ns of whole seconds.
-        outcome: "received", "empty" when TWS has no bar there, or "failed".
+        outcome: "received", "empty" when TWS has no bar there, "failed", or "first": no page, but from when on TWS has
+            bars at all.
         bars: how many came.
         lacking: bars that came, by the start (UTC ns) of each cell that has fewer than the calendar expects.
         text: why it failed, or how it is known to be empty.
@@ -75,6 +76,7 @@ class DownloadLedger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lines: list[LedgerLine] = []
+        self.first_bar_ns: int | None = None  # from when on TWS has bars, UTC ns, when it has told
         self._covered: list[tuple[int, int]] = []  # apart from each other, rising
         self._lacking: dict[int, tuple[int, int]] = {}  # by cell: bars, and how often it was asked
         content = path.read_bytes() if path.is_file() else b""
@@ -131,7 +133,9 @@ class DownloadLedger:
 
     def _learn(self, line: LedgerLine) -> None:
         self.lines.append(line)
-        if line.outcome == "failed":
+        if line.outcome == "first":
+            self.first_bar_ns = line.from_ns
+        if line.outcome in ("failed", "first"):
             return
         for cell_ns in [ns for ns in self._lacking if line.from_ns <= ns < line.until_ns and ns not in line.lacking]:
             del self._lacking[cell_ns]  # it has come meanwhile

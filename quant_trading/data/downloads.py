@@ -126,6 +126,8 @@ class SeriesDownload:
 
     def nothing_before(self, stretch: Stretch, first_bar_ns: int, asked_at: datetime) -> None:
         """Note that TWS has no bars before `first_bar_ns`; the session before it is asked all the same."""
+        if self.ledger.first_bar_ns != first_bar_ns:
+            self.ledger.note(LedgerLine(asked_at, first_bar_ns, first_bar_ns, "first"))
         cells = [cell for cell in stretch.cells if cell.end_ns <= first_bar_ns - _DAY * _SECOND_NS]
         if not cells or self.ledger.covers(cells[0].start_ns, cells[-1].end_ns):
             return

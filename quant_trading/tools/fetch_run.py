@@ -98,7 +98,9 @@ class FetchRun:
             )
         pages = self._pages_of(download, stretch, now_ns)
         if len(pages) > _MANY_PAGES:
-            first_ns = self._source.first_bar_ns(symbol, request.what, all_hours=request.all_hours)
+            first_ns = download.ledger.first_bar_ns
+            if first_ns is None:
+                first_ns = self._source.first_bar_ns(symbol, request.what, all_hours=request.all_hours)
             if first_ns is not None:
                 download.nothing_before(stretch, first_ns, self._asked_at)
                 pages = self._pages_of(download, stretch, now_ns)

@@ -179,7 +179,8 @@ def test_what_lies_before_the_first_bar_is_never_asked(tmp_path: Path) -> None:
     # with the session before it, for the sake of whoever counts a day otherwise
     assert days_of(pages) == [date(2025, 12, day) for day in (2, 3, 4, 5)]
     one.nothing_before(stretch, listed, ASKED)
-    assert len(one.ledger.lines) == 1
+    assert [line.outcome for line in one.ledger.lines] == ["first", "empty"]
+    assert a_download(tmp_path).ledger.first_bar_ns == listed, "it need not be asked again"
     assert set(days_of(one.plan(stretch, NOW, repair=True))) == {date(2025, 12, day) for day in (2, 3, 4, 5)}
 
 

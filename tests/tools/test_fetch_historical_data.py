@@ -35,19 +35,19 @@ EVENING = "2026-11-19 18:00"
 Run = Callable[..., tuple[int, list[str], str]]
 
 
-def served(now: str, **config: Any) -> pytest.MarkDecorator:
-    """Return a mark: the simulator of the test stands still at this time in New York."""
-    return pytest.mark.parametrize("tws", [(now, config)], indirect=True, ids=[now])
+def served(now: str, speed: float = 0.0, **config: Any) -> pytest.MarkDecorator:
+    """Return a mark: the simulator of the test starts at this time in New York, and stands still or goes on."""
+    return pytest.mark.parametrize("tws", [(now, speed, config)], indirect=True, ids=[now])
 
 
 @pytest.fixture
 def tws(request: pytest.FixtureRequest) -> Iterator[ThreadedTwsServer]:
     """A simulated TWS on a free port."""
-    now, config = request.param
+    now, speed, config = request.param
     day, clock_time = now.split()
     start = at(date.fromisoformat(day), clock_time)
     with ThreadedTwsServer(
-        Simulator(open_source("seed:7"), SimConfig(**config), start), SimClock(start, 0.0)
+        Simulator(open_source("seed:7"), SimConfig(**config), start), SimClock(start, speed)
     ) as server:
         yield server
 
@@ -264,12 +264,12 @@ def _left(home: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@served(EVENING, pacing="strict")
+@served(EVENING, speed=1.0, pacing="strict")
 def test_killed_at_a_dozen_points_it_ends_byte_for_byte_as_if_it_had_not_been(
     tws: ThreadedTwsServer, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "quant_trading.tools.fetch_historical_data", "--symbols", "SMR", "AAPL",
-               "--duration", "4 M", "--bar-size", "1 min", "--port", str(tws.port), "--config", CONFIG]  # fmt: skip
+               "--duration", "3 M", "--bar-size", "1 min", "--port", str(tws.port), "--config", CONFIG]  # fmt: skip
     rng, lock = random.Random(7), threading.Lock()
     victim: list[Any] = [None, -1]
 
@@ -305,7 +305,7 @@ def test_killed_at_a_dozen_points_it_ends_byte_for_byte_as_if_it_had_not_been(
     code, said = run(whole, -1)
     assert code == 0, said
     for _ in range(12):
-        code, said = run(killed, rng.randint(1, 14))
+        code, said = run(killed, rng.randint(1, 8))
         assert code == -signal.SIGKILL, said
     code, said = run(killed, -1)
     assert code == 0, said
