@@ -43,6 +43,7 @@ def test_the_first_lists_never_change() -> None:
     assert read_scenario(chaos_scenario(7), "chaos-7").seed == 7
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_transcript_in_other_processes() -> None:
     one, other = (hashes_in_another_process(0, 3, hash_seed) for hash_seed in (1, 12345))
     assert one == other
