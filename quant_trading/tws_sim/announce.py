@@ -60,6 +60,8 @@ class Announcer:
         sessions = self._of_execution(execution)
         for session in sessions:
             send_execution(session, execution)
+            # Who waits for the fill waits for this; the state and the commission may come while it is being read.
+            session.push()
         self.on_status(order)
         for session in sessions:
             send_commission(session, execution)
