@@ -5,6 +5,7 @@ QT_STRICT=1 (set by `./desk test --strict`) turns a skip into a failure unless i
 data, for machines that cannot have it.
 """
 
+import gc
 import ipaddress
 import logging
 import os
@@ -23,6 +24,12 @@ ALLOWED_SKIPS = {"": "other platform", "shared-data": "no shared market data"}
 settings.register_profile("fast", max_examples=10, deadline=None, derandomize=True, print_blob=True, database=None)
 settings.register_profile("default", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True, database=None)
+
+
+def pytest_collection_finish() -> None:
+    """Take what stays to the end, modules and thousands of items, out of the collector's sight: it is a lot to walk."""
+    gc.collect()
+    gc.freeze()
 
 
 # --- no network but this machine ---------------------------------------------------------------
