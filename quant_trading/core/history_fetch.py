@@ -35,6 +35,7 @@ _PENALTIES = (60.0, 120.0, 300.0, 600.0, 600.0)
 _RECONNECT_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 _PATIENCE_SECONDS = 1_200.0  # longer than a nightly restart of TWS takes
 _LOOK_SECONDS = 5.0
+_LONG_PAUSE_SECONDS = 20.0
 # Whatever else TWS says about a request is said about the next one of the symbol as well.
 _WORTH_ANOTHER_TRY = frozenset({100, 162, 165, 322, 366, 420, 504, 1100, 2105, 2110, 10197})
 
@@ -68,8 +69,13 @@ class _Refused(Exception):
 class HistorySource(IBKRAccount):
     """The history of a login, and nothing else of it: no positions are asked for, no order can be sent."""
 
-    violations = 0  # how often TWS called the pace a violation
-    requests = 0
+    def __init__(self, **kwargs: Any) -> None:
+        """Take what `IBKRAccount` takes."""
+        super().__init__(**kwargs)
+        self.violations = 0  # how often TWS called the pace a violation
+        self.requests = 0
+        self._say: Callable[[str], None] = _log.info
+        self._paused_until = 0.0
 
     def _fetches(self) -> Sequence[str]:
         return ()
@@ -131,13 +137,14 @@ class HistorySource(IBKRAccount):
             wishes: of any number of symbols.
             size, what, all_hours: of all of them.
             take: called between two answers; what it raises ends the download.
-            say: told of outages and penalties.
+            say: told of outages, penalties and long waits.
 
         Raises:
             ConnectionLost: when there has been no session for twenty minutes; what was taken stays taken.
             AccountRefused: when a new session leads to another account.
         """
         left = deque(wishes)
+        self._say = say
         run = _Run(self, left, size, what, all_hours, take, say)
         while left:
             try:
@@ -165,6 +172,13 @@ class HistorySource(IBKRAccount):
             else:
                 say("connected again")
                 return
+
+    def on_pause(self, seconds: float) -> None:
+        """Tell of a wait that a person would wonder about, once for all who wait."""
+        now = asyncio.get_running_loop().time()
+        if seconds >= _LONG_PAUSE_SECONDS and now >= self._paused_until:
+            self._paused_until = now + seconds
+            self._say(f"the pacing window is full: the next request may go in {seconds:.0f} s")
 
     # What a run needs of the session.
 

@@ -495,4 +495,8 @@ class IBKRAccount:
                 self._history_room.clear()
                 await self._history_room.wait()
             else:
+                self.on_pause(delay)
                 await asyncio.sleep(delay)
+
+    def on_pause(self, seconds: float) -> None:
+        """Note that a message has to wait so long for the pacing rules."""

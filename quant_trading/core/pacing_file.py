@@ -12,6 +12,7 @@ after a restart of the machine only the wall clock means anything.
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from quant_trading.core.pacing import HistoryKey, Pacer, PacingRules, PastReques
 from quant_trading.domain.errors import ConfigError
 from quant_trading.ports import Clock
 
-__all__ = ["CAREFUL_RULES", "PacingFile", "SharedPacer"]
+__all__ = ["CAREFUL_RULES", "PacingFile", "SharedPacer", "shared_pacer"]
 
 # Between here and TWS's clerk a request may be held up and the next one not: what leaves exactly a window later may
 # arrive a little earlier.
@@ -159,6 +160,18 @@ class SharedPacer(Pacer):
         if delay <= 0.0:
             self.note_sent(kind, key, now)
         return delay
+
+
+def shared_pacer(folder: Path, host: str, port: int, clock: Clock) -> SharedPacer:
+    """Return a pacer for a session with the TWS at this address.
+
+    Args:
+        folder: of the desk's state; all programs name the same one.
+        host, port: where TWS is.
+        clock: the machine's, not TWS's: all programs must go by the same one.
+    """
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{host}-{port}")
+    return SharedPacer(PacingFile(folder / "pacing" / f"{name}.json", clock))
 
 
 def _texts(key: HistoryKey) -> tuple[str, str, int]:

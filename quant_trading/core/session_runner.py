@@ -16,6 +16,7 @@ from typing import Any
 from quant_trading.core.account_guard import check_account
 from quant_trading.core.error_codes import ERROR_ROWS, Effect, effect_of
 from quant_trading.core.ibkr_connection import IBKRConnection
+from quant_trading.core.pacing import Pacer
 from quant_trading.core.stream_desk import StreamDesk
 from quant_trading.core.streams import StreamEvent
 from quant_trading.core.supervisor import (
@@ -64,6 +65,7 @@ class SessionSettings:
         policy: how patient the supervisor is.
         schedule: which absences are by plan.
         seed: of the jitter.
+        pacer: counts what is asked of history; None = of this session alone, see `core.pacing_file.shared_pacer`.
     """
 
     mode: str = ""
@@ -74,6 +76,7 @@ class SessionSettings:
     policy: SupervisorPolicy = field(default_factory=SupervisorPolicy)
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
     seed: int = 0
+    pacer: Pacer | None = None
 
 
 class _Connection(IBKRConnection):
@@ -130,7 +133,7 @@ class SessionRunner:
             self, loop=loop, timeout_seconds=settings.policy.connect_timeout_seconds, account="",
             fetch=self._fetches(settings.fetch), read_only=read_only, **address,
         )  # fmt: skip
-        self.desk = StreamDesk(self.connection.ib, self, self.now_ns, emit, flush)
+        self.desk = StreamDesk(self.connection.ib, self, self.now_ns, emit, flush, settings.pacer)
         self.skew_seconds: float | None = None
         self.last_failure: DeskError | None = None
         self._account = settings.account

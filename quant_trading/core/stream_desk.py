@@ -25,6 +25,7 @@ from ib_async import Contract
 from quant_trading.core.error_codes import Effect, effect_of
 from quant_trading.core.ib_client import BoundIB
 from quant_trading.core.ibkr_mapping import ibkr_symbol
+from quant_trading.core.pacing import Pacer
 from quant_trading.core.stream_bars import BarRow
 from quant_trading.core.stream_fill import Filler
 from quant_trading.core.stream_item import Stream, new_stream
@@ -77,6 +78,7 @@ class StreamDesk:
         owner: is told of silence and refusals.
         now_ns: UTC ns.
         emit: takes each event, in order; `flush` is called after every packet and every other burst of events.
+        pacer: counts what is asked of history; None = of these streams alone.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class StreamDesk:
         now_ns: Callable[[], int],
         emit: Callable[[StreamEvent], None],
         flush: Callable[[], None],
+        pacer: Pacer | None = None,
     ) -> None:
         self._ib = ib
         self._client: Any = ib.client  # the library leaves its methods untyped
@@ -103,7 +106,7 @@ class StreamDesk:
         self._is_open = False
         self._is_suspended = False
         self._data_type = _LIVE_DATA
-        self._filler = Filler(self._client, self._tap, now_ns, self._contract_of)
+        self._filler = Filler(self._client, self._tap, now_ns, self._contract_of, pacer)
         self._client.conn.hasData += self._on_packet
 
     # Wishes

@@ -15,6 +15,7 @@ from quant_trading.core.stream_item import Stream
 from quant_trading.core.stream_sinks import history_rows
 from quant_trading.core.stream_tap import StreamTap
 from quant_trading.core.streams import StreamBar, StreamRequest
+from quant_trading.domain.errors import ConfigError
 
 __all__ = ["Filler"]
 
@@ -76,7 +77,7 @@ class Filler:
             for page in missed_pages(from_ns, self._now_ns(), stream.bar_size.seconds, regular_hours=regular):
                 for row in await self._ask(stream, page, regular_hours=regular):
                     rows[row.start_ns] = row
-        except (RequestError, TimeoutError, ConnectionError) as error:
+        except (RequestError, TimeoutError, ConnectionError, ConfigError) as error:
             _log.warning("%s: missed bars cannot be had yet: %r", stream.request.symbol, error)
             return None
         told = book.history([rows[key] for key in sorted(rows)], self._now_ns())
@@ -110,13 +111,12 @@ class Filler:
                 if fields[0] == "17" and not future.done():
                     future.set_result(history_rows(fields))
 
-            self._tap.open(request_id, take)
-            self._client.reqHistoricalData(
-                request_id, contract, page.end, page.duration, stream.bar_size.words, asked.what, regular_hours, 2,
-                False, [],
-            )  # fmt: skip
-            self._pacer.note_sent("history", key, loop.time())
             try:
+                self._tap.open(request_id, take)
+                self._client.reqHistoricalData(
+                    request_id, contract, page.end, page.duration, stream.bar_size.words, asked.what, regular_hours, 2,
+                    False, [],
+                )  # fmt: skip
                 return await asyncio.wait_for(future, _ANSWER_SECONDS)
             except TimeoutError:
                 if self._client.isConnected():
@@ -129,5 +129,5 @@ class Filler:
 
     async def _pace(self, key: HistoryKey) -> None:
         loop = asyncio.get_running_loop()
-        while delay := self._pacer.delay_before("history", key, loop.time()):
+        while delay := self._pacer.claim("history", key, loop.time()):
             await asyncio.sleep(1.0 if math.isinf(delay) else delay)

@@ -107,13 +107,18 @@ def _check(options: Namespace) -> None:
 
 def _run(options: Namespace, timeframes: Sequence[int]) -> int:
     # Imported here: --help must not wait for the client library.
+    from quant_trading.core.pacing_file import shared_pacer
     from quant_trading.core.session_runner import SessionSettings
     from quant_trading.core.session_thread import IBKRSession
     from quant_trading.core.tws_clock import TwsClock
     from quant_trading.data.tracker_table import LiveTable
+    from quant_trading.settings.home import home
+    from quant_trading.settings.system_clock import SystemClock
 
     endpoint = endpoint_of(options)
-    clock, settings = TwsClock(), SessionSettings(account=endpoint.account, schedule=endpoint.schedule)
+    pacer = shared_pacer(home(os.environ) / "state", endpoint.host, endpoint.port, SystemClock())
+    clock = TwsClock()
+    settings = SessionSettings(account=endpoint.account, schedule=endpoint.schedule, pacer=pacer)
     session = IBKRSession(
         endpoint.host, endpoint.port, endpoint.client_id, settings=settings, environ={}, clock=clock
     )  # fmt: skip

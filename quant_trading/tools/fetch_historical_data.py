@@ -11,7 +11,6 @@ Exit codes: 0 all well, 1 some symbols or pages failed, 2 wrong arguments or pla
 
 import logging
 import os
-import re
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -79,15 +78,14 @@ def build_parser() -> ArgumentParser:
 def _run(request: Request, options: Namespace) -> int:
     # Imported here: --help must not wait for the client library.
     from quant_trading.core.history_fetch import HistorySource
-    from quant_trading.core.pacing_file import PacingFile, SharedPacer
+    from quant_trading.core.pacing_file import shared_pacer
     from quant_trading.settings.home import home
     from quant_trading.settings.system_clock import SystemClock
     from quant_trading.tools.fetch_progress import PlainProgress, RichProgress
     from quant_trading.tools.fetch_run import FetchRun
 
     place, clock = endpoint_of(options), SystemClock()
-    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{place.host}-{place.port}")
-    pacer = SharedPacer(PacingFile(home(os.environ) / "state" / "pacing" / f"{name}.json", clock))
+    pacer = shared_pacer(home(os.environ) / "state", place.host, place.port, clock)
     source = HistorySource(
         client_id=place.client_id, host=place.host, port=place.port, expected_account=place.account or None,
         timeout_seconds=place.timeout_seconds, pacer=pacer,

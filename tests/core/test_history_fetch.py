@@ -1,5 +1,6 @@
 """Many pages over one session, in virtual time against the simulator: its pacing rules, its refusals, its outages."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -70,10 +71,13 @@ def test_small_bars_keep_every_rule_and_use_the_budget(tmp_path: Path) -> None:
     wishes = wishes_of("30 secs", "45 D", "SMR", "AAPL", "MSFT", "SPY")
     assert len(wishes) == 180
     with open_source(peer, tmp_path) as (source, loop):
-        began = loop.time()
-        answers = fetch(source, wishes, "30 secs")
+        began, said = loop.time(), []
+        answers = fetch(source, wishes, "30 secs", said)
         seconds = loop.time() - began
     assert len(bars_by_page(answers)) == 180
+    assert [re.sub(r"\d+", "N", text) for text in said] == [
+        "the pacing window is full: the next request may go in N s"
+    ] * 2
     assert not peer.pacing.violations and source.violations == 0
     # 60 at once, 60 after ten minutes, 60 after twenty
     assert 1200.0 <= seconds <= 1200.0 * 1.05
