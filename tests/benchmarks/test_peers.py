@@ -215,6 +215,7 @@ def test_an_adapter_that_fails_gives_its_last_words(tmp_path: Path) -> None:
         start(Path(sys.executable), "with_nothing", "W1", {}, bench, once=True)
 
 
+@pytest.mark.slow
 def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_peers, "HOME", tmp_path)
     python = python_of("engine")

@@ -66,6 +66,7 @@ def test_every_page_is_answered_once_with_the_complete_bars_of_its_sessions(tmp_
     assert [found[wish] for wish in wishes] == [4 * 78 + 5, 5 * 78, 2 * 78] * 2
 
 
+@pytest.mark.slow
 def test_small_bars_keep_every_rule_and_use_the_budget(tmp_path: Path) -> None:
     peer = simulator(pacing="strict")
     wishes = wishes_of("30 secs", "45 D", "SMR", "AAPL", "MSFT", "SPY")
@@ -83,6 +84,7 @@ def test_small_bars_keep_every_rule_and_use_the_budget(tmp_path: Path) -> None:
     assert 1200.0 <= seconds <= 1200.0 * 1.05
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_add_up_to_a_violation(tmp_path: Path) -> None:
     peer = simulator(pacing="strict")
     wishes = wishes_of("30 secs", "50 D", "SMR", "AAPL")

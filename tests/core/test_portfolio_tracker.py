@@ -265,6 +265,7 @@ def test_the_sample_over_the_wire(aapl_at_155: ThreadedTwsServer, tmp_path: Path
     assert set(aapl_at_155.simulator.counters) <= READ_MESSAGES
 
 
+@pytest.mark.slow
 def test_json_as_a_program_reads_it(aapl_at_155: ThreadedTwsServer, tmp_path: Path) -> None:
     done = tracker("--port", str(aapl_at_155.port), "--json", cwd=tmp_path)
     shown = json.loads(done.stdout)

@@ -427,6 +427,7 @@ def command(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_first_lines_are_the_quote_of_the_market(tmp_path: Path) -> None:
     from quant_trading.tws_sim.sources import open_source
 

@@ -249,6 +249,7 @@ TRACKER_MESSAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="other platform: Ctrl-C cannot be sent to one process")
 def test_the_market_data_command_as_it_is_written(tmp_path: Path) -> None:
     """AAPL until Ctrl-C: every line is of a known form, and the first ones are the market's quote."""

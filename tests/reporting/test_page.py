@@ -95,7 +95,11 @@ def test_nothing_is_fetched_from_anywhere() -> None:
     ],
 )  # fmt: skip
 def test_a_planted_reference_is_seen(planted: str) -> None:
-    assert references(PAGE.replace("<footer>", planted + "<footer>")) != []
+    assert references(f"<html><body>{planted}<footer></footer></body></html>") != []
+
+
+def test_a_reference_planted_in_the_page_is_seen() -> None:
+    assert references(PAGE.replace("<footer>", '<img src="x.png"><footer>')) == ["img", "src=x.png"]
 
 
 def test_the_policy_allows_only_the_script_of_the_page() -> None:

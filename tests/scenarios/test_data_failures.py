@@ -63,6 +63,7 @@ def test_17_running_bars_stop() -> None:
         assert on.codes() == []
 
 
+@pytest.mark.slow
 def test_18_more_than_fifty_histories() -> None:
     """Row 18: erdewit/ib_insync#241, #293.
 

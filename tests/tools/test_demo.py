@@ -137,6 +137,7 @@ def test_a_simulator_that_is_not_ready_in_time_is_ended(tmp_path: Path, monkeypa
     assert simulator._process is not None and simulator._process.returncode is not None
 
 
+@pytest.mark.slow
 def test_a_simulator_that_cannot_start_is_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(demo._NotStarted, match=r"exit code 2:\nerror: --now 'never' is no moment"):
         _simulator(tmp_path, "never").__enter__()

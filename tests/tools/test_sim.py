@@ -58,6 +58,7 @@ def test_it_serves_until_it_is_stopped_and_counts_what_came() -> None:
     assert errors == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="other platform: Ctrl-C cannot be sent to one process")
 def test_ctrl_c_stops_it_too() -> None:
     with running("--now", "2026-11-19 10:00", "--read-only") as (process, _, block):

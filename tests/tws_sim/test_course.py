@@ -1,6 +1,7 @@
 """The course of a session: nobody can tell its next step, on any scale."""
 
 from datetime import date
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,8 +18,11 @@ NAMES = ("AAPL", "SPY", "XOM", "SMR", "WEBL")
 FAST, SLOW, SIGNAL = 12, 26, 9
 
 
+tape_of = cache(seeded_tape)
+
+
 def year_of(seed: int, symbol: str, size_text: str) -> TapeBars:
-    tape = seeded_tape(seed)
+    tape = tape_of(seed)
     contract = next(c for c in tape.contracts() if (c.symbol, c.currency) == (symbol, "USD"))
     size = parse_bar_size(size_text)
     assert size is not None
@@ -47,7 +51,7 @@ def correlations(sessions: list[FloatArray], lags: int) -> tuple[FloatArray, Flo
     return np.array(found), np.array(errors)
 
 
-@pytest.mark.parametrize("seed", [7, 8])
+@pytest.mark.parametrize("seed", [7, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("symbol", NAMES)
 def test_returns_within_a_session_do_not_follow_from_earlier_ones(seed: int, symbol: str) -> None:
     minutes = year_of(seed, symbol, "1 min")

@@ -43,6 +43,7 @@ def test_the_programs_run_as_they_stand(program: str, tmp_path: Path) -> None:
     assert all(number > 0 for number in numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", SUITES)
 def test_the_suite_passes_as_it_stands(suite: str, pytester: pytest.Pytester) -> None:
     run(pytester, suite).assert_outcomes(passed=suite.count("def test_"))
