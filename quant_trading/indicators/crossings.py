@@ -4,7 +4,7 @@
 processor cycles for the one before it. Written as rest x average + weight x price it waits four, where a
 multiplication and an addition are one instruction, but its last bits differ. A side depends on the sign of the
 histogram only, so the short form decides as long as the histogram stays further from 0 than both forms together can
-be wrong (`_Spans.doubt`); a series that comes nearer is walked by the rule. So both ways give the same sides.
+be wrong (`doubt_of`); a series that comes nearer is walked by the rule. So both ways give the same sides.
 """
 
 import sys
@@ -21,7 +21,7 @@ from quant_trading.indicators.compiled import is_worth_compiling, machine_code
 from quant_trading.indicators.macd import ema_seeds
 from quant_trading.indicators.sides import HOLD, SideArray
 
-__all__ = ["crossing_sides", "run_column", "run_rows", "run_series"]
+__all__ = ["crossing_sides", "doubt_of", "run_column", "run_rows", "run_series"]
 
 _STATE = 6  # count, fast, slow, signal, histogram before, side
 _FROM_COLUMNS = 8  # what fills a vector; fewer columns are walked one by one
@@ -47,15 +47,19 @@ class _Spans:
 
     @cached_property
     def doubt(self) -> float:
-        """Return how near to 0 a histogram may be wrong, as a part of the largest price so far.
+        return float(doubt_of(*self.weights))
 
-        One step of either form of an average rounds by at most 5 u M (u = half of the last bit, M the largest price)
-        and keeps 1 - w of the error before, so it errs by less than 5 u M / w, and two forms differ by less than
-        10 u M / w; 20 covers the steps of second order. The line adds both averages and a subtraction; its own
-        average errs by the line's error and, the line being within 2 M, by 40 u M / w; the histogram adds up line and
-        average: u M (40 / w_fast + 40 / w_slow + 40 / w_signal + 12). Twice that is returned.
-        """
-        return sys.float_info.epsilon * (sum(40.0 / weight for weight in self.weights) + 12.0)
+
+def doubt_of(fast: Any, slow: Any, signal: Any) -> Any:
+    """Return how near to 0 a histogram may be wrong, as a part of the largest price so far, from the three weights w.
+
+    One step of either form of an average rounds by at most 5 u M (u = half of the last bit, M the largest price)
+    and keeps 1 - w of the error before, so it errs by less than 5 u M / w, and two forms differ by less than
+    10 u M / w; 20 covers the steps of second order. The line adds both averages and a subtraction; its own
+    average errs by the line's error and, the line being within 2 M, by 40 u M / w; the histogram adds up line and
+    average: u M (40 / w_fast + 40 / w_slow + 40 / w_signal + 12). Twice that is returned.
+    """
+    return sys.float_info.epsilon * (40.0 / fast + 40.0 / slow + 40.0 / signal + 12.0)
 
 
 @cache
