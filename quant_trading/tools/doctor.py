@@ -196,12 +196,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(level=logging.CRITICAL)  # what matters is printed below, once
     findings = []
-    for finding in examine(CHECKOUT, options):
-        findings.append(finding)
-        if not options.json:
-            print("\n".join(_lines(finding)), flush=True)
-    if options.json:
-        print(_as_json(findings))
+    try:
+        for finding in examine(CHECKOUT, options):
+            findings.append(finding)
+            if not options.json:
+                print("\n".join(_lines(finding)), flush=True)
+        if options.json:
+            print(_as_json(findings), flush=True)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return exit_code(findings)
 
 

@@ -248,3 +248,14 @@ def test_no_session_goes_before_the_account_and_that_before_the_rest() -> None:
 
 def test_what_was_seen_stays_on_one_line() -> None:
     assert found("tws-failed", "first\n  second").seen == "first second"
+
+
+def test_a_reader_that_has_seen_enough_sees_no_traceback() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "quant_trading.tools.doctor", "--no-tws"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(write_end)
+    assert done.stderr == ""
