@@ -49,12 +49,12 @@ def show_series(options: argparse.Namespace) -> int:
         print(json.dumps({"store": str(options.store), "series": rows}, indent=1))
         return 0
     heading = ("symbol", "bars of", "kind", "bars", "first", "last", "MB", "fetched", "source")
-    print("{:<8} {:<8} {:<14} {:>11}  {:<10} {:<10} {:>7}  {:<10}  {}".format(*heading))
+    print("{:<8} {:<8} {:<16} {:>11}  {:<10} {:<10} {:>7}  {:<10}  {}".format(*heading))
     for row in rows:
         kind = f"{row['what']}{' all hours' if row['all_hours'] else ''}"
         source = ", ".join(row["sources"]) + (f"  ({row['changed']} changed)" if row["changed"] else "")
         print(
-            f"{row['symbol']:<8} {row['bar_size']:<8} {kind:<14} {row['bars']:>11,}  {row['first'][:10]} "
+            f"{row['symbol']:<8} {row['bar_size']:<8} {kind:<16} {row['bars']:>11,}  {row['first'][:10]} "
             f"{row['last'][:10]} {row['bytes'] / 1e6:>7.2f}  {row['fetched_at'][:10]}  {source}"
         )
     size = sum(row["bytes"] for row in rows)
