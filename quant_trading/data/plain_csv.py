@@ -3,8 +3,7 @@
 It reads what bar files nearly always look like: plain decimal numbers, one form of stamp, no quotes, the same
 cells on every line. On anything else it gives up without a verdict, and the general reader has its say.
 
-A number is correctly rounded: its digits make a whole number below 2**53 and its decimals a power of ten that
-a double holds, so the one division rounds once, as `float()` does.
+A number is correctly rounded, as by `float()`: `number_text.quotients` divides its digits by a power of ten.
 """
 
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quant_trading.data.number_text import MOST_DIGITS, quotients
 from quant_trading.domain.bars import FloatArray, IntArray
 
 __all__ = ["PlainBars", "read_plain"]
@@ -24,9 +24,7 @@ _CHUNK = 1 << 18  # bytes: the work arrays of a chunk stay within the cache
 _COMMA, _NEWLINE, _RETURN, _DOT = 44, 10, 13, 46
 _ZEROS, _HIGH, _SIX = (np.uint64(byte * 0x0101010101010101) for byte in (0x30, 0xF0, 0x06))
 _WORD = np.dtype("<u8")
-_TEN = np.array([10**k for k in range(9)], dtype=np.int64)
-_PLACES = np.array([10.0**k for k in range(9)])
-_EXACT = 2**53
+_TEN = np.array([10**k for k in range(MOST_DIGITS + 1)], dtype=np.int64)
 _DAY_SECONDS = 86_400
 _DAYS_IN_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
@@ -134,25 +132,31 @@ def _chunk(
 def _decimals(words: Any, start: IntArray, point: IntArray, stop: IntArray) -> FloatArray:
     """Return the numbers whose digits are [start, point) and (point, stop)."""
     whole_digits = point - start
-    longest = int(whole_digits.max())
-    if int(whole_digits.min()) < 1 or longest > 15:
+    if int(whole_digits.min()) < 1:
         raise _NotPlain
-    whole = _digits(words, point, np.minimum(whole_digits, 8) if longest > 8 else whole_digits)
-    if longest > 8:
-        rest = np.maximum(whole_digits - 8, 0)
-        whole += _digits(words, np.where(rest > 0, point - 8, point), rest) * 100_000_000
-    places = np.maximum(stop - point - 1, 0)
+    places = stop - point - 1  # -1 where there is no point
+    if not places.all():
+        raise _NotPlain
+    places = np.maximum(places, 0)
+    whole = _long(words, point, whole_digits)
     most = int(places.max())
     if most == 0:
-        if int(whole.max()) >= _EXACT or (stop != point).any():
-            raise _NotPlain
-        return whole.astype(np.float64)
-    if most > 8 or longest + most > 18:
+        return quotients(whole, None)
+    if most > MOST_DIGITS or (whole >= _TEN[MOST_DIGITS - places]).any():
         raise _NotPlain
-    mantissa = whole * _TEN[places] + _digits(words, stop, places)
-    if int(mantissa.max()) >= _EXACT or (places + 1 != stop - point)[stop != point].any():
+    return quotients(whole * _TEN[places] + _long(words, stop, places), places)
+
+
+def _long(words: Any, stop: IntArray, count: IntArray) -> IntArray:
+    """Return the whole numbers written in the `count` (0..18) bytes before `stop`."""
+    most = int(count.max())
+    if most > MOST_DIGITS:
         raise _NotPlain
-    return np.asarray(mantissa / _PLACES[places])
+    found = _digits(words, stop, np.minimum(count, 8) if most > 8 else count)
+    for done in range(8, most, 8):
+        rest = np.clip(count - done, 0, 8)
+        found += _digits(words, np.where(rest > 0, stop - done, stop), rest) * _TEN[done]
+    return found
 
 
 def _digits(words: Any, stop: IntArray, count: IntArray) -> IntArray:
