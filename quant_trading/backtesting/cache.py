@@ -22,6 +22,7 @@ from quant_trading.backtesting.results import BacktestResult
 from quant_trading.backtesting.trades import Trades
 from quant_trading.data.files import replace_file
 from quant_trading.data.findings import Finding
+from quant_trading.data.number_text import joined
 from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
 
@@ -147,7 +148,7 @@ def file_stem(symbol: str) -> str:
 
 
 def symbol_document(record: Record, j: int) -> dict[str, Any]:
-    """Return the document of symbol `j`, as `backtest.schema.json` describes it."""
+    """Return the document of symbol `j`, as `backtest.schema.json` describes it; its lists of numbers are arrays."""
     result, panel = record.result, record.panel
     symbol = panel.symbols[j]
     capital = result.conventions.initial_capital
@@ -164,14 +165,14 @@ def symbol_document(record: Record, j: int) -> dict[str, Any]:
             "file": ACCOUNT_FILE,
         },
         "candles": {
-            "time": (panel.start_ns[has_bar] // _SECOND_NS).tolist(),
-            **{name: getattr(panel, name)[has_bar, j].tolist() for name in ("open", "high", "low", "close")},
-            "volume": np.nan_to_num(panel.volume[has_bar, j]).tolist(),
+            "time": panel.start_ns[has_bar] // _SECOND_NS,
+            **{name: getattr(panel, name)[has_bar, j] for name in ("open", "high", "low", "close")},
+            "volume": np.nan_to_num(panel.volume[has_bar, j]),
         },
-        "indicators": {name: _column(values[has_bar, j]) for name, values in record.indicators.items()},
+        "indicators": {name: _Gapped(values[has_bar, j]) for name, values in record.indicators.items()},
         "trades": _trade_rows(record.trades, np.flatnonzero(record.trades.symbol == j), panel.start_ns),
         "open_position": _open_position(record, j),
-        "equity": {"date": record.session_dates, "value": value.tolist()},
+        "equity": {"date": record.session_dates, "value": value},
         "summary": _summary(record, j),
         "source": None if source is None else _source(source),
         "findings": [_finding(finding) for finding in record.findings if finding.symbol in ("", symbol)],
@@ -186,7 +187,7 @@ def account_document(record: Record) -> dict[str, Any]:
         "symbols": list(record.panel.symbols),
         "initial_capital": result.conventions.initial_capital,
         "final_equity": _number(result.equity[-1]),
-        "equity": {"date": record.session_dates, "value": result.equity[record.session_ends].tolist()},
+        "equity": {"date": record.session_dates, "value": result.equity[record.session_ends]},
         "per_symbol": {
             symbol: _summary(record, j) for j, symbol in enumerate(record.panel.symbols) if record.has_shares
         },
@@ -218,22 +219,21 @@ def _heading(record: Record, schema: str) -> dict[str, Any]:
     }
 
 
-def _trade_rows(trades: Trades, rows: IntArray, start_ns: IntArray) -> list[dict[str, Any]]:
-    names = {reason.value: reason.name.lower() for reason in Reason}
-    columns = {
-        "side": ["long" if quantity > 0.0 else "short" for quantity in trades.quantity[rows].tolist()],
-        "quantity": np.abs(trades.quantity[rows]).tolist(),
-        "entry_time": (start_ns[trades.entry_bar[rows]] // _SECOND_NS).tolist(),
-        "entry_price": trades.entry_price[rows].tolist(),
-        "exit_time": (start_ns[trades.exit_bar[rows]] // _SECOND_NS).tolist(),
-        "exit_price": trades.exit_price[rows].tolist(),
-        "gross_pnl": trades.gross_pnl[rows].tolist(),
-        "cost": trades.cost[rows].tolist(),
-        "pnl": trades.pnl[rows].tolist(),
-        "bars": trades.bars_held[rows].tolist(),
+def _trade_rows(trades: Trades, rows: IntArray, start_ns: IntArray) -> "_Rows":
+    names = {reason.value: f'"{reason.name.lower()}"' for reason in Reason}
+    return _Rows({
+        "side": ['"long"' if quantity > 0.0 else '"short"' for quantity in trades.quantity[rows].tolist()],
+        "quantity": np.abs(trades.quantity[rows]),
+        "entry_time": start_ns[trades.entry_bar[rows]] // _SECOND_NS,
+        "entry_price": trades.entry_price[rows],
+        "exit_time": start_ns[trades.exit_bar[rows]] // _SECOND_NS,
+        "exit_price": trades.exit_price[rows],
+        "gross_pnl": trades.gross_pnl[rows],
+        "cost": trades.cost[rows],
+        "pnl": trades.pnl[rows],
+        "bars": trades.bars_held[rows],
         "reason": [names[reason] for reason in trades.reason[rows].tolist()],
-    }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    })  # fmt: skip
 
 
 def _open_position(record: Record, j: int) -> dict[str, float] | None:
@@ -279,14 +279,6 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {"kind": finding.kind, "severity": finding.severity, "where": where, "message": finding.message}
 
 
-def _column(values: FloatArray) -> list[float | None]:
-    listed: list[float | None] = values.tolist()
-    unknown = np.flatnonzero(~np.isfinite(values)).tolist()
-    for i in unknown:
-        listed[i] = None
-    return listed
-
-
 def _number(value: Any) -> float | int | str | None:
     """Return a figure as JSON has it: what is not defined is null."""
     if value is None or isinstance(value, str | int):
@@ -294,5 +286,56 @@ def _number(value: Any) -> float | int | str | None:
     return float(value) if math.isfinite(value) else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Gapped:
+    """Numbers of which some may not be known: float64[T]."""
+
+    values: FloatArray
+
+    def text(self) -> str:
+        """Return them as a JSON list, null for what is not finite."""
+        return f"[{joined(self.values)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Objects of the same keys, by column: arrays of numbers, or lists of words as JSON has them."""
+
+    columns: Mapping[str, Any]
+
+    def text(self) -> str:
+        """Return the objects as a JSON list."""
+        form = ",".join(f"{json.dumps(name)}:%s" for name in self.columns)
+        texts = [c if isinstance(c, list) else _numbers(c).split(",") for c in self.columns.values()]
+        rows = zip(*texts, strict=True) if texts[0] else ()
+        return f"[{','.join(['{' + form % row + '}' for row in rows])}]"
+
+
 def _text(document: Mapping[str, Any]) -> bytes:
-    return (json.dumps(document, separators=(",", ":"), allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return (_json(document) + "\n").encode()
+
+
+def _json(value: Any) -> str:
+    """Return `value` as JSON.
+
+    Raises:
+        ValueError: for a number that is not finite.
+    """
+    if isinstance(value, Mapping):
+        return f"{{{','.join([f'{_plain(name)}:{_json(item)}' for name, item in value.items()])}}}"
+    if isinstance(value, np.ndarray):
+        return f"[{_numbers(value)}]"
+    return value.text() if isinstance(value, _Rows | _Gapped) else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def _numbers(values: Any) -> str:
+    """Return the numbers with commas between; arrays of floats are most of what a file holds."""
+    if values.dtype.kind != "f":
+        return ",".join(map(str, values.tolist()))
+    if not np.isfinite(values).all():
+        raise ValueError("a number of the result is not finite")
+    return joined(values)
