@@ -222,8 +222,8 @@ def _repeats(panel: BarPanel, marks: PriceMarks, size: BarSize) -> Iterable[Find
 def _attendance(panel: BarPanel, calendar: Calendar, size: BarSize) -> Iterable[Finding]:
     """Yield missing and short sessions, shifted clocks and symbols that end early."""
     bars = _bars_per_session(panel, calendar, size)
-    nobody = np.flatnonzero(~bars.any(axis=1)) if len(bars) else np.empty(0, dtype=np.int64)
-    for first, last in runs(nobody):
+    is_nobodys = np.asarray(~bars.any(axis=1)) if len(bars) else np.empty(0, dtype=bool)
+    for first, last in runs(np.flatnonzero(is_nobodys)):
         yield _missing(calendar, "" if len(panel.symbols) > 1 else panel.symbols[0], first, last)
     present = bars > 0
     full = present.all(axis=0) & (bars == calendar.expected[:, np.newaxis]).all(axis=0)
@@ -232,7 +232,8 @@ def _attendance(panel: BarPanel, calendar: Calendar, size: BarSize) -> Iterable[
         days = np.flatnonzero(present[:, j])
         if not len(days):
             continue
-        absent = np.setdiff1d(np.flatnonzero(~present[days[0] : days[-1], j]) + days[0], nobody)
+        within = slice(days[0], days[-1])
+        absent = np.flatnonzero(~present[within, j] & ~is_nobodys[within]) + days[0]
         for first, last in runs(absent):
             yield _missing(calendar, symbol, first, last)
         if len(bars) - 1 - days[-1] >= _ENDED_SESSIONS:
