@@ -1,4 +1,4 @@
-"""Market data: the aggregator alone, the whole path from the socket to bars with MACD, and memory over many sessions.
+"""Market data: the aggregator alone, the whole path from the socket to bars with MACD, and what sessions leave behind.
 
 Prints figures with goals beside them and never fails on a time: the machine decides that. A lost bar is an error.
 
@@ -8,8 +8,11 @@ Prints figures with goals beside them and never fails on a time: the machine dec
 
 import argparse
 import asyncio
+import logging
+import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -34,7 +37,7 @@ MINUTE_NS = 60_000_000_000
 SYMBOLS = 100
 FRAMES = (1, 3, 5, 10)
 SPEED = 10  # seconds of the client's clock in one second, so that minutes end within a short run
-SESSIONS = 20
+SESSIONS, WARM_UP_SESSIONS = 20, 3  # the first ones load modules and fill pools
 FIRST_VOLUME, LOT = 0, 100  # below the totals of the market itself, so that they begin anew
 
 
@@ -265,6 +268,48 @@ def bench_memory() -> list[Figure]:
     ]
 
 
+def bench_sessions() -> list[Figure]:
+    """Twenty connections of a tracker one after the other: opened, used and closed; what each has left behind."""
+    import gc
+
+    symbols = list(dict.fromkeys(contract.symbol for contract in stocks(open_source("seed:7"), 50)))[:20]
+    command = ["quant_trading.tools.sim", "--port", "0", "--source", "seed:7", "--speed", "1"]
+    sizes, ticks = [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--now", "2026-11-19 10:00", "--port-file"]
+        with running([*command, *options], Path(folder, "port")) as port:
+            for _ in range(WARM_UP_SESSIONS + SESSIONS):
+                ticks += _one_session(port, symbols)
+                gc.collect()
+                sizes.append((_resident_mib(), len(gc.get_objects()), _open_files(), threading.active_count()))
+    sizes = sizes[WARM_UP_SESSIONS:]
+    # The allocator gives some MiB back and takes them again from session to session: five of them are taken together.
+    before, after = (statistics.median(size for size, *_ in some) for some in (sizes[:5], sizes[-5:]))
+    objects, files, threads = (last - first for first, last in zip(sizes[0][1:], sizes[-1][1:], strict=True))
+    return [
+        Figure(f"{SESSIONS} connections in one process, {ticks:,} ticks: memory", after, "MiB"),
+        Figure("  grown from the first five to the last five", after - before, "MiB", 10, True),
+        Figure("  Python objects more than after the first", objects, "objects"),
+        Figure("  files and sockets left open", files, "files", 0, True),
+        Figure("  threads left", threads, "threads", 0, True),
+    ]
+
+
+def _one_session(port: int, symbols: list[str]) -> int:
+    """Open, use and close one session; return how many ticks came."""
+    with IBKRSession(HOST, port, 16, environ={}) as session:
+        session.wait_until_live(30)
+        tracker = Tracker(session, symbols, FRAMES, lambda _line: None)
+        tracker.start()
+        tracker.run(duration_seconds=1.0)
+        return sum(feed.ticks for feed in tracker.feeds.values())
+
+
+def _open_files() -> int:
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
 def _resident_mib() -> float:
     """Return the resident memory of this process; its peak where the system does not tell."""
     table = Path("/proc/self/statm")
@@ -278,17 +323,19 @@ def _resident_mib() -> float:
 def main(arguments: list[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="bench_market_data", description="Measure live market data.")
-    names = ("aggregator", "path", "memory")
+    names = ("aggregator", "path", "memory", "sessions")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="measure these only")
     parser.add_argument("--seconds", type=float, default=10.0, help="of the whole path (default: %(default)s)")
     parser.add_argument("--serve", type=Path, metavar="PORT_FILE", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:
         return serve(options.serve)
+    logging.basicConfig(level=logging.CRITICAL)  # a clock that runs fast is no news here
     benches: dict[str, Callable[[], list[Figure]]] = {
         "aggregator": bench_aggregator,
         "path": lambda: bench_path(options.seconds),
         "memory": bench_memory,
+        "sessions": bench_sessions,
     }
     for name in options.only:
         for figure in benches[name]():
