@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +38,12 @@ _LOOK_SECONDS = 5.0
 _LONG_PAUSE_SECONDS = 20.0
 # Whatever else TWS says about a request is said about the next one of the symbol as well.
 _WORTH_ANOTHER_TRY = frozenset({100, 162, 165, 322, 366, 420, 504, 1100, 2105, 2110, 10197})
+
+
+_FINAL_WORDS = ("permission", "time length exceed")
+# So many pages of a symbol in a row that came to nothing, and it is given up.
+_MOST_FAILED = 3
+_MOST_FRUITLESS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,9 @@ class HistorySource(IBKRAccount):
         except RequestError as error:
             _log.debug("first bar of %s: %s", symbol, error)
             return None
+        except ConnectionLost:
+            await self._current_time(_HEARTBEAT_SECONDS)  # TWS leaves this question unanswered at times
+            return None
         finally:
             self._pacer.note_done()
         return round(said.timestamp()) * _SECOND_NS if isinstance(said, datetime) else None
@@ -140,16 +149,25 @@ class HistorySource(IBKRAccount):
             say: told of outages, penalties and long waits.
 
         Raises:
-            ConnectionLost: when there has been no session for twenty minutes; what was taken stays taken.
+            ConnectionLost: when there has been no session for twenty minutes, or none that brings anything; what was
+                taken stays taken.
             AccountRefused: when a new session leads to another account.
         """
         left = deque(wishes)
         self._say = say
         run = _Run(self, left, size, what, all_hours, take, say)
+        fruitless = 0
         while left:
+            before = len(left)
             try:
                 self._connection.call(run.work())
             except ConnectionLost as error:
+                fruitless = fruitless + 1 if len(left) == before else 0
+                if fruitless >= _MOST_FRUITLESS:
+                    raise ConnectionLost(
+                        f"{fruitless} sessions in a row ended before a single page had come ({error}); look at TWS, "
+                        "then run the same command again: it goes on where it stopped"
+                    ) from None
                 say(f"{error}; connecting again")
                 self._reconnect(say)
 
@@ -228,11 +246,15 @@ class _Run:
         self._size, self._what, self._all_hours = size, what, all_hours
         self._take, self._say = take, say
         self._refused: dict[str, str] = {}
+        self._failed: Counter[str] = Counter()  # pages in a row
         self._hold_until = 0.0
         self._penalties = 0
+        self._alive_at = -_HEARTBEAT_SECONDS
+        self._heartbeat = asyncio.Lock()
 
     async def work(self) -> None:
         """Work until nothing is left; an error ends all workers, and their pages are put back."""
+        self._heartbeat = asyncio.Lock()  # of this session's loop
         workers = [asyncio.ensure_future(self._worker()) for _ in range(_AT_ONCE)]
         try:
             done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -271,9 +293,14 @@ class _Run:
                 fault = f"{wish.symbol}: TWS said {error.code}: {error.message}"
                 continue
             if bars is not None:
+                self._failed[wish.symbol] = 0
                 return PageAnswer(wish, bars)
             fault = f"{wish.symbol}: no answer to {wish.page.duration} up to {wish.page.end or 'now'}"
-        return PageAnswer(wish, None, f"{fault} ({1 + len(_PAUSES)} times); run the same command again later")
+        fault = f"{fault} ({1 + len(_PAUSES)} times); run the same command again later"
+        self._failed[wish.symbol] += 1
+        if self._failed[wish.symbol] >= _MOST_FAILED:
+            self._refused[wish.symbol] = fault
+        return PageAnswer(wish, None, fault)
 
     async def _ask(self, wish: PageWish) -> BarColumns | None:
         """Return the bars of a page, None when no answer came in time.
@@ -298,13 +325,21 @@ class _Run:
                 if "pacing violation" in words and self._penalties < len(_PENALTIES):
                     self._punish()
                     continue
-                if error.code not in _WORTH_ANOTHER_TRY or "time length exceed" in words:
+                if error.code not in _WORTH_ANOTHER_TRY or any(text in words for text in _FINAL_WORDS):
                     raise _Refused(f"{wish.symbol}: TWS said {error.code}: {error.message}") from None
                 raise
             if rows is None:
-                await source._current_time(_HEARTBEAT_SECONDS)  # a session that is dead ends here
+                await self._check_alive()
                 return None
             return self._cut(bar_columns(wish.symbol, self._size, rows), page) if rows else no_bars()
+
+    async def _check_alive(self) -> None:
+        """Raise ConnectionLost when TWS answers nothing at all; one asks for all, the client knows one such question."""
+        async with self._heartbeat:
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._alive_at + _HEARTBEAT_SECONDS:
+                await self._source._current_time(_HEARTBEAT_SECONDS)
+                self._alive_at = loop.time()
 
     async def _held(self) -> None:
         """Wait while a penalty lasts, and while TWS has lost IBKR: it would not answer then.

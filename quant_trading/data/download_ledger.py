@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from quant_trading.data.store_lock import series_lock
 from quant_trading.data.store_manifest import stamp
 from quant_trading.domain.errors import ConfigError, DataGap
 
@@ -80,8 +81,7 @@ class DownloadLedger:
         self._covered: list[tuple[int, int]] = []  # apart from each other, rising
         self._lacking: dict[int, tuple[int, int]] = {}  # by cell: bars, and how often it was asked
         content = path.read_bytes() if path.is_file() else b""
-        self._whole_bytes = content.rfind(b"\n") + 1
-        for number, text in enumerate(content[: self._whole_bytes].splitlines(), 1):
+        for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
             try:
                 self._learn(_line(json.loads(text)))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -96,20 +96,13 @@ class DownloadLedger:
         Raises:
             ConfigError: when the file cannot be written.
         """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                if file.tell() != self._whole_bytes:
-                    file.truncate(self._whole_bytes)  # the writer before was killed in the middle of a line
-                content = line.encode()
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise ConfigError(
-                f"{self.path} cannot be written ({error.strerror}); choose another place or free this one"
-            ) from error
-        self._whole_bytes += len(content)
+        with series_lock(self.path.parent):
+            try:
+                _append(self.path, line.encode())
+            except OSError as error:
+                raise ConfigError(
+                    f"{self.path} cannot be written ({error.strerror}); choose another place or free this one"
+                ) from error
         self._learn(line)
 
     def covers(self, from_ns: int, until_ns: int) -> bool:
@@ -153,6 +146,20 @@ class DownloadLedger:
             else:
                 from_ns, until_ns = min(from_ns, begin), max(until_ns, end)
         self._covered = sorted([*apart, (from_ns, until_ns)])
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Add a whole line; the caller holds the lock, so a last line without an end is what a killed writer left."""
+    with path.open("a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+            if file.read() != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _line(found: Mapping[str, Any]) -> LedgerLine:

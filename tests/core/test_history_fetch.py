@@ -145,6 +145,22 @@ def test_without_a_session_for_twenty_minutes_it_ends_with_the_cure(tmp_path: Pa
         assert loop.time() - began > 1200.0
 
 
+@pytest.mark.expects_client_errors
+def test_sessions_that_bring_nothing_are_not_opened_for_ever(tmp_path: Path) -> None:
+    peer = Meddler(simulator())
+
+    def edit(fields: Fields) -> list[Fields]:
+        if fields[0] == "17":
+            peer.hang_up()
+            return []
+        return [fields]
+
+    with open_source(peer, tmp_path) as (source, _):
+        peer.edit = edit
+        with pytest.raises(ConnectionLost, match="10 sessions in a row ended before a single page had come"):
+            fetch(source, wishes_of("1 min", "8 D", "SMR"), "1 min")
+
+
 def _first(peer: Meddler, count: int, instead: Any) -> None:
     """Put something else in the place of the first answers with bars."""
     left = [count]
@@ -232,6 +248,31 @@ def test_a_page_that_keeps_failing_is_given_up_and_the_others_come(tmp_path: Pat
 
 
 @pytest.mark.expects_client_errors
+def test_a_symbol_of_which_nothing_comes_is_given_up_after_a_few_pages(tmp_path: Path) -> None:
+    peer = Meddler(simulator())
+    peer.edit = lambda fields: [] if fields[0] == "17" else [fields]
+    with open_source(peer, tmp_path) as (source, _):
+        answers = fetch(source, wishes_of("1 min", "60 D", "SMR"), "1 min")
+        # the six that were under way four times each, and two more that began before the third of them had failed
+        assert source.requests <= 32
+    assert len(answers) == 60 and all("no answer to 1 D up to 2026" in answer.fault for answer in answers)
+
+
+@pytest.mark.expects_client_errors
+def test_missing_permissions_are_no_passing_fault(tmp_path: Path) -> None:
+    peer = Meddler(simulator())
+    peer.edit = lambda fields: (
+        _error(162, "Historical Market Data Service error message:No market data permissions for NYSE STK")(fields[1])
+        if fields[0] == "17"
+        else [fields]
+    )
+    with open_source(peer, tmp_path) as (source, loop):
+        answers = fetch(source, wishes_of("1 min", "30 D", "SMR"), "1 min")
+        assert source.requests <= 6 and loop.time() < 5.0
+    assert all("162: Historical Market Data Service error message:No market data" in answer.fault for answer in answers)
+
+
+@pytest.mark.expects_client_errors
 def test_while_tws_has_lost_ibkr_nothing_is_asked(tmp_path: Path) -> None:
     peer = Meddler(simulator())
     with open_source(peer, tmp_path) as (source, loop):
@@ -252,6 +293,15 @@ def test_the_first_bar_tws_has(tmp_path: Path) -> None:
         first = source.first_bar_ns("SMR", "TRADES", all_hours=False)
         assert source.first_bar_ns("AAPL", "TRADES", all_hours=False) is not None
     assert first is not None and first < at(date(2020, 1, 1), "00:00")
+
+
+def test_a_tws_that_does_not_tell_its_first_bar_is_not_waited_for_long(tmp_path: Path) -> None:
+    peer = Meddler(simulator())
+    peer.edit = lambda fields: [] if fields[0] == "88" else [fields]
+    with open_source(peer, tmp_path) as (source, loop):
+        assert source.first_bar_ns("SMR", "TRADES", all_hours=False) is None
+        assert 15.0 <= loop.time() < 20.0
+        assert len(bars_by_page(fetch(source, wishes_of("1 min", "2 D", "SMR"), "1 min"))) == 2
 
 
 @pytest.mark.expects_client_errors

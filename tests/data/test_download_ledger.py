@@ -98,6 +98,14 @@ def test_a_line_that_is_none_is_named_with_the_cure(tmp_path: Path, text: str) -
         DownloadLedger(path)
 
 
+def test_two_writers_at_once_lose_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "download.jsonl"
+    one, other = DownloadLedger(path), DownloadLedger(path)
+    for writer, page in ((one, line(0, 1)), (other, line(1, 2)), (one, line(2, 3)), (other, line(3, 4))):
+        writer.note(page)
+    assert DownloadLedger(path).covers(MONDAY, MONDAY + 4 * HOUR)
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "SMR").write_text("a file")
     with pytest.raises(ConfigError, match="cannot be written"):

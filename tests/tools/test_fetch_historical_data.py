@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,9 +17,12 @@ import numpy as np
 import pytest
 
 from quant_trading.backtesting import run_backtest
+from quant_trading.core.pacing import HistoryKey
+from quant_trading.core.pacing_file import shared_pacer
 from quant_trading.data.bar_store import BarStore
 from quant_trading.data.store import load_panel
 from quant_trading.refdata.sessions import at, sessions_between
+from quant_trading.settings.system_clock import SystemClock
 from quant_trading.tools import data
 from quant_trading.tools.fetch_historical_data import main
 from quant_trading.tools.fetch_progress import Tally, clock_words
@@ -110,8 +114,6 @@ def test_a_backtest_reads_the_file(fetch: Run, home: Path, capsys: pytest.Captur
 def test_gaps_that_repair_names_are_filled_by_the_command_it_prints(
     fetch: Run, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import shlex
-
     store = home / "market_data" / "store"
     fetch("--symbols", "SMR", "--duration", "3 D", "--bar-size", "5m", "--end-datetime", "2026-11-12")
     fetch("--symbols", "SMR", "--duration", "2 D", "--bar-size", "5m")
@@ -186,6 +188,47 @@ def test_small_bars_that_ibkr_no_longer_has_are_told(fetch: Run) -> None:
     assert code == 0
     assert said[0] == "SMR: IBKR keeps bars of 30 secs for six months; what is older is not asked for"
     assert said[2].startswith(f"SMR: {2 * 780:,} new bars")
+
+
+@served(EVENING)
+def test_the_very_words_of_the_specification(tws: ThreadedTwsServer, tmp_path: Path) -> None:
+    line = 'python -m quant_trading.tools.fetch_historical_data --symbols SMR --duration "6 M" --bar-size "5 mins"'
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_")}
+    environ |= {"QT_HOME": str(tmp_path), "IBKR_PAPER_PORT": str(tws.port), "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        [sys.executable, *shlex.split(line)[1:]], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
+        env=environ,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    path = tmp_path / "market_data" / "SMR_5m_bars_macd.csv"
+    assert done.stdout.splitlines()[1].endswith(f" in {path}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other platform: Ctrl-C cannot be sent to one process")
+@served(EVENING, speed=1.0)
+def test_ctrl_c_ends_it_and_the_same_command_goes_on(tws: ThreadedTwsServer, home: Path, fetch: Run) -> None:
+    words = ["--symbols", "SMR", "--duration", "2 D", "--bar-size", "30 secs"]
+    pacer = shared_pacer(home / "state", "127.0.0.1", tws.port, SystemClock())
+    for which in range(59):  # another program has all but used the window up
+        assert pacer.file.claim(HistoryKey(which, "SMART", "TRADES", 30.0)) == 0.0
+    command = [sys.executable, "-m", "quant_trading.tools.fetch_historical_data", *words]
+    with subprocess.Popen(
+        [*command, "--port", str(tws.port), "--config", CONFIG], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, cwd=ROOT,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == (
+            "1 symbol, 30 secs bars: 2 requests, 10 minutes at least under IBKR's pacing rules\n"
+        )
+        assert process.stdout.readline().startswith("the pacing window is full: the next request may go in 60")
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert errors == "interrupted: what came is kept, the same command goes on from there\n"
+    (home / "state" / "pacing" / f"127.0.0.1-{tws.port}.json").unlink()
+    code, said, _ = fetch(*words)
+    assert code == 0
+    assert said[-1].startswith(("SMR: 780 new bars, 1,560 in", "SMR: 1,560 new bars, 1,560 in"))
 
 
 def test_nobody_listens(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
