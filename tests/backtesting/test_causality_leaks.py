@@ -43,7 +43,7 @@ def test_there_are_twenty_of_each():
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_leak_is_caught(name):
     for seed in range(1 if is_fast() else 2):
-        for shape in SHAPES:
+        for shape in SHAPES[:2] if is_fast() else SHAPES:
             if name == "one_column_only" and shape[1] == 1:
                 continue  # the column is not there
             verdict = verdict_of(PLANTED[name](), random_panel(seed, *shape), seed)

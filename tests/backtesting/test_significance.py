@@ -218,6 +218,7 @@ def coverage(worlds, true_sharpe, block):
     return held / len(worlds)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_nearly_as_often_as_they_say():
     """A year is little to resample: 90 % intervals hold the truth in some 87 % of such worlds (of 1,008: 89 %)."""
     worlds = np.random.default_rng(11).normal(0.0006, 0.01, (300, 252))

@@ -343,6 +343,7 @@ def test_the_specifications_script_runs_against_the_simulator() -> None:
     assert market.counters["startApi"] == 1
 
 
+@pytest.mark.slow
 def test_the_specifications_script_without_tws_prints_the_list_and_ends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -64,6 +64,7 @@ def test_a_setting_that_cannot_be_read_is_named_and_returns_2(tmp_path: Path) ->
     assert done.stdout.startswith("FAILED: .env: IBKR_PAPER_PORT = 74a97 ")
 
 
+@pytest.mark.slow
 def test_without_tws_it_says_why_and_returns_3(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -48,6 +48,7 @@ def test_bars_resume_after_1102() -> None:
         assert_complete(on)
 
 
+@pytest.mark.slow
 def test_a_farm_blip() -> None:
     """nautilus_trader#3968: 2103, then 2104, and the bars are dead for eight hours."""
     with play("F02_farm_blip_kills_bars", RUNNING) as on:
@@ -87,6 +88,7 @@ def test_streams_that_die_without_a_code(scenario: str) -> None:
         assert_complete(on)
 
 
+@pytest.mark.slow
 def test_a_silent_stream_is_asked_for_again_and_lives() -> None:
     with play(here({"when": "send:historicalDataUpdate#100-160", "do": "swallow"}), RUNNING) as on:
         on.run(600)
@@ -174,6 +176,7 @@ def test_a_dead_socket_that_looks_alive(action: str) -> None:
         assert_complete(on)
 
 
+@pytest.mark.slow
 def test_a_machine_that_slept_reconnects() -> None:
     with play(here({"when": "t=+65", "do": "sleep", "seconds": 300}), RUNNING) as on:
         on.run(200)
@@ -379,6 +382,7 @@ async def _pass(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_session() -> None:
     def once() -> list[tuple[float, str]]:
         with play("F03_client_id_lingers", QUOTES) as on:

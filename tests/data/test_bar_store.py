@@ -303,7 +303,8 @@ def test_two_writers_of_one_series_lose_nothing(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="other platform: no SIGKILL")
-@pytest.mark.parametrize("after", [3, pytest.param(11, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [3, 11])
 def test_a_killed_writer_leaves_a_sound_store_and_no_lock(tmp_path, after):
     store = BarStore(tmp_path / "store")
     with writer(store, 0, 1) as process:

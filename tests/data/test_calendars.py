@@ -119,9 +119,8 @@ def test_the_table_is_read_back_as_it_was_and_made_once(kept, monkeypatch):
     assert len(first) == 245 + 246
 
 
-@pytest.mark.parametrize(
-    "damage", [pytest.param("version", marks=pytest.mark.slow), "row", pytest.param("text", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["version", "row", "text"])
 def test_a_table_that_is_damaged_or_of_another_version_is_made_again(kept, tmp_path, damage):
     asked = ("SEHK", date(2024, 12, 1), date(2024, 12, 31))
     wanted = Calendars(kept).sessions(*asked)

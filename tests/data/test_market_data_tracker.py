@@ -307,6 +307,7 @@ def test_bars_are_whole_from_the_first_minute_on_and_nothing_is_ordered() -> Non
     assert not {"3", "4", "21", "58"} & {fields[0] for _, fields in market.received}
 
 
+@pytest.mark.slow
 def test_what_happens_in_an_outage_is_told_from_history() -> None:
     kept = Kept()
     with scene(recorders=[kept], shows_ticks=False) as played:

@@ -33,6 +33,9 @@ CASES = {
     "NVDA_5m_2025": ("NVDA", "intraday/ibkr_5m_rth_2025.parquet"),
     "WEBL_5m_2025": ("WEBL", "intraday/ibkr_5m_rth_2025.parquet"),
 }
+ONE_IN_THE_FAST_SUITE = [
+    case if case == "AAPL_5m_2025" else pytest.param(case, marks=pytest.mark.slow) for case in CASES
+]
 PLAIN = BacktestSettings(cost_bps=0.0, sizing=Sizing.SHARES, shares=100.0)
 
 
@@ -82,7 +85,7 @@ def test_equity_of_every_session_is_that_of_both_engines(case):
     assert run.metrics.total_return == pytest.approx(figures["vectorbt_total_return"], abs=1e-12)
 
 
-@pytest.mark.parametrize("case", [pytest.param("SPY_5m_2018_2019", marks=pytest.mark.slow), *list(CASES)[1:]])
+@pytest.mark.parametrize("case", ONE_IN_THE_FAST_SUITE)
 def test_the_kernel_and_the_fast_path_give_the_same_fills(case):
     run = result(case)
     bars = panel(case)
@@ -93,7 +96,7 @@ def test_the_kernel_and_the_fast_path_give_the_same_fills(case):
     assert slow.ledger.equity == pytest.approx(run.equity, rel=1e-9)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ONE_IN_THE_FAST_SUITE)
 def test_fixed_fees_to_the_cent_with_two_orders_per_reversal(case):
     settings = BacktestSettings(
         cost_bps=0.0, sizing=Sizing.SHARES, plan=CommissionPlan.IBKR_FIXED, reversal=ReversalOrders.TWO
@@ -111,7 +114,7 @@ def test_fixed_fees_to_the_cent_with_two_orders_per_reversal(case):
     assert factor == pytest.approx(expected["profit_factor"], rel=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ONE_IN_THE_FAST_SUITE)
 def test_fixed_fees_to_the_cent_with_one_order_per_reversal(case):
     settings = BacktestSettings(cost_bps=0.0, sizing=Sizing.SHARES, plan=CommissionPlan.IBKR_FIXED)
     run = run_backtest(panel(case), Macd(), Limits(), settings)

@@ -4,6 +4,7 @@ The golden files print ten digits: 1e-9 for the three lines, half a unit of the 
 """
 
 import csv
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from tests.shared_data import golden, market_data, needs_shared
 pytestmark = needs_shared
 
 
+@cache
 def close_of(name):
     symbol = name.split("_")[0]
     if name == "SPY_5m_2018_2019":
         import pyarrow.parquet as pq
 
-        return np.array(pq.read_table(market_data("intraday/ibkr_SPY_5m_rth_2018_2019.parquet"))["close"].to_pylist())
+        return np.array(pq.read_table(market_data("intraday/ibkr_SPY_5m_rth_2018_2019.parquet"))["close"])
     return load_panel(market_data("csv"), [symbol], "5 mins").close[:, 0]
 
 

@@ -103,6 +103,7 @@ def test_macd_crossings_trade_as_two_other_engines_do(series: str, tmp_path: Pat
     assert np.allclose([own[day] for day in equity], list(equity.values()), rtol=0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("series", SERIES)
 def test_ibkrs_fixed_fees_to_the_cent(series: str, tmp_path: Path) -> None:
     symbol = bars_of(series, tmp_path / "bars")
@@ -119,7 +120,7 @@ def test_ibkrs_fixed_fees_to_the_cent(series: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("series", SERIES)
-@pytest.mark.parametrize(("seed", "prefix"), [("first", "pd"), ("delayed", "ta")])
+@pytest.mark.parametrize(("seed", "prefix"), [("first", "pd"), pytest.param("delayed", "ta", marks=pytest.mark.slow)])
 def test_the_cached_macd_lines_are_those_of_pandas_and_ta_lib(
     series: str, seed: str, prefix: str, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import ipaddress
 import re
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,18 @@ DOCUMENTATION = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")  # RFC 573
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 
 
+@cache
 def tracked() -> list[str]:
     """Return the tracked files."""
     done = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True)
     return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+@cache
+def text_of(file: str) -> str:
+    """Return what a tracked file says, nothing for one that is no text."""
+    data = (ROOT / file).read_bytes()
+    return "" if b"\0" in data else data.decode(errors="replace")
 
 
 def foreign_address(text: str) -> bool:
@@ -88,9 +97,7 @@ def test_no_tracked_file_contains(name: str) -> None:
     for file in tracked():
         if file == HERE or (name in INVENTED_IN_TESTS and file.startswith("tests/")):
             continue
-        data = (ROOT / file).read_bytes()
-        if b"\0" not in data:
-            found += [f"{file}: {what}" for what in findings(name, data.decode(errors="replace"))]
+        found += [f"{file}: {what}" for what in findings(name, text_of(file))]
     assert found == []
 
 

@@ -37,6 +37,7 @@ def test_streams_that_go_silent_without_a_code() -> None:
         assert on.codes() == []
 
 
+@pytest.mark.slow
 def test_data_maintained_is_not_always_true() -> None:
     """nautechsystems/nautilus_trader#3001: bars never resume after 1100/1102, 0 of 24 recoveries."""
 

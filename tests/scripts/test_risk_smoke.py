@@ -38,6 +38,7 @@ def test_it_follows_the_configured_limits(tmp_path: Path, limits: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_a_wrong_configuration_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     config = tmp_path / "limits.yaml"
     config.write_text("risk: {max_position_pct: 20}\n")
@@ -59,6 +60,7 @@ def test_a_rule_that_does_not_refuse_makes_it_fail(tmp_path: Path) -> None:
     assert "WRONG one share above the position limit: allowed, expected denied by max_position" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_network_is_really_off(tmp_path: Path) -> None:
     text = SCRIPT.read_text(encoding="utf-8").replace("parents[1]", f"parents[0] / {str(REPOSITORY)!r}")
     script = tmp_path / "calls.py"

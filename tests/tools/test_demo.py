@@ -121,6 +121,7 @@ def _simulator(tmp_path: Path, moment: str = "2026-11-19 10:00") -> demo._Simula
     return demo._Simulator(7, moment, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_port_of_an_earlier_run_is_not_taken_for_this_ones(tmp_path: Path) -> None:
     simulator = _simulator(tmp_path)
     with simulator as port:

@@ -67,7 +67,9 @@ def test_days_that_are_there_are_given_as_they_are() -> None:
     assert len(Days(no_bars()).rows(0, 5)) == 0
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "NFLX", "TQQQ", "SPY"])
+@pytest.mark.parametrize(
+    "symbol", ["AAPL", *(pytest.param(name, marks=pytest.mark.slow) for name in ("NFLX", "TQQQ", "SPY"))]
+)
 def test_a_day_of_the_market_is_the_same_whatever_was_asked_first(symbol: str) -> None:
     contract = LISTED[symbol]
     [whole] = MARKET.series(contract)

@@ -187,7 +187,8 @@ def test_greeks_have_their_signs() -> None:
     call, put = values["C"], values["P"]
     assert 0 < call["delta"] < 1
     assert -1 < put["delta"] < 0
-    assert float(call["delta"]) - float(put["delta"]) == pytest.approx(1.0, abs=0.02)
+    # Within a minute call and put trade at moments of their own, so their volatilities differ a little.
+    assert float(call["delta"]) - float(put["delta"]) == pytest.approx(1.0, abs=0.05)
     assert call["gamma"] > 0
     assert call["vega"] > 0
     assert call["theta"] < 0

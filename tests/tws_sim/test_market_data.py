@@ -18,6 +18,7 @@ from quant_trading.tws_sim.seeded import seeded_tape
 from quant_trading.tws_sim.simulator import Simulator
 from quant_trading.tws_sim.tape import What
 from quant_trading.tws_sim.times import to_utc
+from tests.examples import is_fast
 from tests.tws_sim.raw_client import RawClient, names, only
 
 SECOND_NS = 1_000_000_000
@@ -54,7 +55,7 @@ def error_code(messages: list[Message]) -> int:
 # Level 1, ticks and bars of the same seconds
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=4 if is_fast() else 12, deadline=None)
 @given(st.sampled_from(["AAPL", "WEBL"]), st.integers(0, 380))
 def test_trades_bars_and_quotes_agree_over_the_wire(symbol: str, minute: int) -> None:
     simulator = Simulator(TAPE, SimConfig(), at(DAY_ONE, "09:30") + minute * 60 * SECOND_NS)

@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -216,11 +217,17 @@ def test_all_hours_of_a_file_are_kept_apart() -> None:
     assert days[0].volume[0] == regular.volume.sum() < days[1].volume[0] == whole.volume.sum()
 
 
+@cache
+def daily_tape() -> SeriesTape:
+    tape = open_source(str(market_data("daily/daily_bars.parquet")))
+    assert isinstance(tape, SeriesTape)
+    return tape
+
+
 @needs_shared
 def test_the_daily_file_is_served_to_the_last_digit() -> None:
-    path = market_data("daily/daily_bars.parquet")
-    tape = open_source(str(path))
-    table = pa.parquet.read_table(path, filters=[("symbol", "==", "NFLX")])
+    tape = daily_tape()
+    table = pa.parquet.read_table(market_data("daily/daily_bars.parquet"), filters=[("symbol", "==", "NFLX")])
     bars = tape.bars(named(tape, "NFLX"), DAY, What.TRADES, 0, at(date(2018, 12, 31), "16:00"), True)
     assert len(tape.contracts()) == 376
     assert bars is not None
@@ -230,7 +237,7 @@ def test_the_daily_file_is_served_to_the_last_digit() -> None:
 
 @needs_shared
 def test_a_real_day_bar_can_be_traded_within() -> None:
-    tape = open_source(str(market_data("daily/daily_bars.parquet")))
+    tape = daily_tape()
     for contract in tape.contracts()[::75]:
         bars = tape.bars(
             contract, DAY, What.TRADES, at(date(2018, 12, 3), "00:00"), at(date(2018, 12, 3), "20:00"), True

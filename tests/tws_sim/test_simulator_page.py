@@ -28,6 +28,7 @@ def test_every_block_is_one_or_the_other() -> None:
     assert len(BLOCKS) == len(PROGRAMS) + len(SUITES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_programs_run_as_they_stand(program: str, tmp_path: Path) -> None:
     simulator = Simulator(open_source("seed:7"), SimConfig(), START)
