@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
@@ -85,13 +85,11 @@ def pytest_unconfigure() -> None:
     socket.socket.connect_ex = _connect_ex  # type: ignore[method-assign]
 
 
-@pytest.fixture(autouse=True)
-def no_outside_network() -> Iterator[None]:
-    """Fail a test that tried to reach another machine, even when the code under test swallowed the refusal."""
-    _attempts.clear()
-    yield
-    if _attempts:
-        pytest.fail(f"tried to connect to {', '.join(_attempts)}; tests may connect to 127.0.0.1 only")
+def _outside_attempts() -> str | None:
+    """Return why a test fails that tried to reach another machine, even when the code under test swallowed it."""
+    if not _attempts:
+        return None
+    return f"tried to connect to {', '.join(_attempts)}; tests may connect to 127.0.0.1 only"
 
 
 # --- no hidden error of the client library -------------------------------------------------------
@@ -108,16 +106,14 @@ class _ErrorRecords(logging.Handler):
         self.texts.append(f"{record.name}: {record.getMessage()}")
 
 
-@pytest.fixture(autouse=True)
-def no_client_errors(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test in which the ib_async client logged an error: it logs what it cannot decode and goes on."""
-    records = _ErrorRecords()
-    logger = logging.getLogger("ib_async")
-    logger.addHandler(records)
-    yield
-    logger.removeHandler(records)
-    if records.texts and request.node.get_closest_marker("expects_client_errors") is None:
-        pytest.fail("the ib_async client logged an error: " + " | ".join(records.texts))
+_records = _ErrorRecords()
+
+
+def _client_errors(item: pytest.Item) -> str | None:
+    """Return why a test fails in which the ib_async client logged an error: it logs what it cannot decode, goes on."""
+    if not _records.texts or item.get_closest_marker("expects_client_errors") is not None:
+        return None
+    return "the ib_async client logged an error: " + " | ".join(_records.texts)
 
 
 # --- no silent skip ------------------------------------------------------------------------------
@@ -171,13 +167,39 @@ def _user_modules() -> set[str]:
     return {name for name in sys.modules if name.startswith(prefix)}
 
 
-@pytest.fixture(autouse=True)
-def _forget_user_strategies() -> Iterator[None]:
-    """Forget after each test what it loaded from a strategies/ folder; the built-in ones stay."""
-    before = _user_modules()
-    yield
+def _forget_user_strategies(before: set[str]) -> None:
+    """Forget what a test loaded from a strategies/ folder; the built-in strategies stay."""
     base = sys.modules.get("quant_trading.strategy.base")
     for module in _user_modules() - before:
         del sys.modules[module]
         for name in [name for name, kind in base._REGISTRY.items() if kind.__module__ == module] if base else ():
             del base._REGISTRY[name]
+
+
+# --- around every test ---------------------------------------------------------------------------
+
+_user_modules_before: set[str] = set()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    """Begin a test with clean records. (A fixture for each rule would cost thousands of tests several seconds.)"""
+    _attempts.clear()
+    _records.texts.clear()
+    logging.getLogger("ib_async").addHandler(_records)
+    _user_modules_before.clear()
+    _user_modules_before.update(_user_modules())
+    yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """End a test, its fixtures included, and fail it when it broke a rule."""
+    try:
+        yield
+    finally:
+        logging.getLogger("ib_async").removeHandler(_records)
+        _forget_user_strategies(_user_modules_before)
+    for broken in (_outside_attempts(), _client_errors(item)):
+        if broken is not None:
+            pytest.fail(broken)

@@ -39,12 +39,9 @@ class IbAsyncLog(logging.Handler):
 
 
 @pytest.fixture(autouse=True)
-def no_client_errors() -> None:
-    """Stands aside for `ib_async_log`, which wants to know which errors a test provokes."""
-
-
-@pytest.fixture(autouse=True)
-def ib_async_log() -> Iterator[IbAsyncLog]:
+def ib_async_log(request: pytest.FixtureRequest) -> Iterator[IbAsyncLog]:
+    """Give the log that judges a test instead of the common rule: it wants to know which errors are provoked."""
+    request.node.add_marker(pytest.mark.expects_client_errors)
     handler = IbAsyncLog()
     logger = logging.getLogger("ib_async")
     logger.addHandler(handler)
