@@ -31,6 +31,7 @@ __all__ = ["FutureLeak", "Leak", "Verdict", "check_causality", "refuse_leaks"]
 
 _TESTED = 64  # the last rows of a slice, between which the cuts lie
 _SHORTEST = 72  # rows of a slice
+_WORTH = 0.75  # of a slice: screens are cut shorter where they become shorter than this
 _SHARE = 0.08  # of the cells of the panel that may be evaluated again
 _FLOOR = 100_000  # cells that are always allowed: small panels get a full test
 _ROUNDS = 9  # evaluations of a slice that the budget is made for
@@ -154,6 +155,7 @@ class _Test:
         cells = len(panel) * len(panel.symbols)
         self._budget = cells_budget if cells_budget is not None else max(int(_SHARE * cells), _FLOOR)
         self._cells = self._bars = 0
+        self._spared = 0.0  # cells of screens that are cut short: no reason to try more of them
         self._is_crossing = False  # whether a column was seen to react to the past of another
         self._is_of_sides = False  # whether the signal was seen to be that of the sides
         self._evaluations = 0
@@ -186,7 +188,7 @@ class _Test:
             first = max(length - _TESTED, 1)
             if is_narrow:
                 self._whole_test(piece, width, first)
-                if self._cells > self._budget:
+                if self._cells + self._spared > self._budget:
                     break
             else:
                 self._short_test(piece, first, with_target=k < 2)
@@ -206,24 +208,43 @@ class _Test:
             yield np.sort(order[begin : begin + columns])
 
     def _whole_test(self, piece: BarPanel, width: int, first: int) -> None:
-        """Put one slice to the test, with cuts at rows first..len-1; its first `width` columns are different ones."""
-        base = self._evaluate(piece)
-        narrow, plain = piece, base
-        if width < len(piece.symbols):
-            narrow = _cut_out(piece, 0, len(piece), np.arange(width))
-            plain = self._evaluate(narrow)
-        for _ in range(2):
+        """Put one slice to the test, with cuts at rows first..len-1; its first `width` columns are different ones.
+
+        The screens, of many columns, are the dear part. They take no more of the slice than the strategy needs to
+        have an opinion; more cuts of the whole slice are made for it.
+        """
+        narrow = piece if width == len(piece.symbols) else _cut_out(piece, 0, len(piece), np.arange(width))
+        plain = self._evaluate(narrow)
+        rows = self._rows_needed(plain[0], len(piece))
+        for _ in range(2 if rows == len(piece) else 4):
             self._cut(narrow, plain, first)
         cut = int(self._rng.integers(first, len(piece)))
         self._compare(narrow, plain, self._evaluate(self._other_future(narrow, np.full(width, cut))), cut)
         self._bars += 1
         for _ in range(3):
             self._target(narrow, plain, first)
-        order = self._rng.permutation(np.arange(first, len(piece)))
+        before, share = self._cells, rows / len(piece)
+        if share < 1.0:
+            piece = piece.rows(len(piece) - rows, len(piece))
+        base = plain if piece is narrow else self._evaluate(piece)
+        first = max(rows - _TESTED, 1)
+        order = self._rng.permutation(np.arange(first, rows))
         for k in range(2):
             self._screen(
                 piece, base, np.resize(np.roll(order, -k * (len(piece.symbols) + 17)), len(piece.symbols)), first
             )
+        self._spared += (self._cells - before) * (1.0 / share - 1.0)
+
+    def _rows_needed(self, signal: FloatArray, rows: int) -> int:
+        """Return of how many rows a slice has to be for `signal` to say something in those that are tested."""
+        if signal.ndim != 2 or len(signal) != rows:
+            return rows  # the engine names a wrong shape
+        says = (signal == signal) & (signal != 0.0)
+        if not says.any(axis=0).all():
+            return rows
+        begin = int(says.argmax(axis=0).max())
+        needed = max(begin + begin // 2 + _TESTED, _SHORTEST)
+        return needed if needed < _WORTH * rows else rows
 
     def _short_test(self, piece: BarPanel, first: int, *, with_target: bool) -> None:
         """Put a part of many columns to the test with a single other future, which ends early besides."""

@@ -51,6 +51,23 @@ def test_a_planted_leak_is_caught(name):
             assert verdict.leak.start_ns < verdict.leak.cut_ns or verdict.leak.cut_ns == verdict.leak.start_ns
 
 
+@pytest.mark.parametrize("shape", [(900, 1, 0.15), (900, 2, 0.1)])
+def test_a_planted_leak_is_caught_in_screens_cut_short(shape):
+    # The declared warm-up makes the slices long; an opinion from the first bars on makes their screens short.
+    for seed, name in enumerate(PLANTED):
+        if name != "one_column_only" or shape[1] > 1:
+            verdict = verdict_of(PLANTED[name](warmup=500), random_panel(seed, *shape), seed)
+            assert not verdict.passed, (seed, name)
+
+
+def test_screens_are_cut_short_and_no_more_of_them_are_made_for_it():
+    panel = random_panel(1, 1500, 1)
+    verdict = verdict_of(Macd(), panel, 1)
+    assert verdict.passed
+    assert verdict.cells < 40_000  # slices of 575 rows throughout took 100,000, the floor
+    assert 100 < verdict.bars < 200
+
+
 @pytest.mark.parametrize("name", CLEAN)
 def test_an_honest_strategy_passes(name):
     for seed, shape in enumerate(SHAPES[:2] if is_fast() else SHAPES):
