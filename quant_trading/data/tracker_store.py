@@ -12,7 +12,7 @@ changes nothing, so it may be cut off at any point.
 import os
 import zlib
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -221,13 +221,17 @@ def _fold(store: BarStore, path: Path, *, is_over: bool) -> Folded:
             kept = path.with_name(_DAMAGED)
             _keep(kept, damaged)
             problems.append(f"{kept}: holds {len(damaged)} rows that are damaged; their bars are not in the store")
-        path.unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows, while another process reads it: folding it again changes nothing
+            path.unlink(missing_ok=True)
     return Folded(added, series, tuple(problems))
 
 
 def _keep(path: Path, lines: list[bytes]) -> None:
-    with path.open("ab") as file:
-        file.writelines(line + b"\n" for line in lines)
+    try:
+        with path.open("ab") as file:
+            file.writelines(line + b"\n" for line in lines)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror}); free the place") from error
 
 
 def _line(told: TrackedBar) -> bytes:
