@@ -334,7 +334,7 @@ class _Run:
             return self._cut(bar_columns(wish.symbol, self._size, rows), page) if rows else no_bars()
 
     async def _check_alive(self) -> None:
-        """Raise ConnectionLost when TWS answers nothing at all; one asks for all, the client knows one such question."""
+        """Raise ConnectionLost when TWS answers nothing at all; one asks for all, the client can only ask once."""
         async with self._heartbeat:
             loop = asyncio.get_running_loop()
             if loop.time() >= self._alive_at + _HEARTBEAT_SECONDS:

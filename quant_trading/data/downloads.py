@@ -6,7 +6,7 @@ the ledger, and both are whole or not there, so a download may be killed anywher
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from quant_trading.domain.bars import BarColumns, IntArray
 from quant_trading.domain.errors import DataGap
 from quant_trading.refdata.sessions import SessionRangeError, exchange_date
 
-__all__ = ["SeriesDownload", "Written"]
+__all__ = ["Holes", "SeriesDownload", "Written"]
 
 _SECOND_NS = 1_000_000_000
 _HOUR, _DAY = 3_600, 86_400
@@ -40,6 +40,22 @@ class Written:
     path: Path
     bars: int
     kept: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """What TWS lacks of a stretch; of small bars parts of sessions count as sessions.
+
+    Attributes:
+        is_all: it has no bar at all.
+        begins: the first day it has bars of, None when it has some from the beginning.
+        empty, short: sessions after that of which it has no bars, or fewer than the calendar expects.
+    """
+
+    is_all: bool
+    begins: date | None
+    empty: int
+    short: int
 
 
 class SeriesDownload:
@@ -222,10 +238,13 @@ class SeriesDownload:
         kept = write_macd_csv(path, bars, self._size)
         return Written(path, len(bars.start_ns), kept)
 
-    def holes(self, stretch: Stretch) -> tuple[int, int]:
-        """Return how many cells of the stretch have fewer bars than the calendar expects, and how many have none."""
+    def holes(self, stretch: Stretch) -> Holes:
+        """Return what TWS lacks of a stretch, by the calendar."""
         known = [self.ledger.known(cell.start_ns) for cell in stretch.cells]
-        return sum(count is not None for count in known), sum(count == 0 for count in known)
+        first = next((index for index, count in enumerate(known) if count != 0), len(known))
+        inner = known[first:]
+        begins = stretch.cells[first].day if 0 < first < len(known) else None
+        return Holes(first == len(known), begins, inner.count(0), sum(bool(count) for count in inner))
 
 
 def _counted(starts: IntArray, cells: Sequence[Cell]) -> list[int]:

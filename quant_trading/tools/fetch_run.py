@@ -149,17 +149,17 @@ class FetchRun:
     def _finish(self, symbol: str) -> None:
         """Write the file of a symbol and say what there is."""
         download, say = self._downloads[symbol], self._progress.say
-        written = download.write_csv()
-        if written is None:
+        written, holes = download.write_csv(), download.holes(self._stretches[symbol])
+        if written is None or holes.is_all:
             raise DataGap(f"{symbol}: TWS has no bars of this time; ask for more, or for another kind with --what")
         self._written += 1
         say(f"{symbol}: {download.added:,} new bars, {written.bars:,} in {written.path}")
-        few, none = download.holes(self._stretches[symbol])
-        if few:
-            said = (
-                f"{symbol}: TWS has no bars of {none:,} sessions or parts of them, and too few of {few - none:,} more"
-            )
-            say(f"{said}; --repair asks again")
+        if holes.begins is not None:
+            say(f"{symbol}: TWS has bars from {holes.begins} on")
+        if holes.empty or holes.short:
+            lacking = [(holes.empty, "no bars of {}"), (holes.short, "too few bars of {}")]
+            words = " and ".join(text.format(_sessions(count)) for count, text in lacking if count)
+            say(f"{symbol}: TWS has {words}; --repair asks again")
         if download.changed:
             say(f"{symbol}: {download.changed:,} bars came with other values than before; both are in changed.csv")
         if written.kept is not None:
@@ -173,3 +173,7 @@ class FetchRun:
             if symbol not in self.failed:
                 self._progress.say(f"failed: {error}")
             self.failed.setdefault(symbol, str(error))
+
+
+def _sessions(count: int) -> str:
+    return "1 session" if count == 1 else f"{count:,} sessions"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from quant_trading.core.history_pages import Page, Stretch, stretch_of
 from quant_trading.data.bar_store import BarMeta, BarStore
-from quant_trading.data.downloads import SeriesDownload
+from quant_trading.data.downloads import Holes, SeriesDownload
 from quant_trading.data.store import load_panel
 from quant_trading.data.store_writer import read_changed
 from quant_trading.domain.bar_sizes import parse_bar_size, parse_duration
@@ -71,7 +71,7 @@ def test_the_same_again_asks_for_nothing(tmp_path: Path) -> None:
     assert (one.added, one.same, one.changed) == (9 * 78 + 42, 0, 0)
     again, pages = run(tmp_path, "10 D")
     assert pages == [] and again.added == 0
-    assert again.holes(back("10 D")) == (0, 0)
+    assert again.holes(back("10 D")) == Holes(False, None, 0, 0)
 
 
 def test_a_day_later_the_new_session_is_asked_with_one_that_is_known(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_session_without_bars_is_known_empty_and_repair_asks_once_more(tmp_pat
     one, hole = a_download(tmp_path), date(2025, 12, 3)
     [page] = one.plan(back("5 D"), NOW)
     one.take(page, _without(tws(page), hole), ASKED)
-    assert one.holes(back("5 D")) == (1, 1)
+    assert one.holes(back("5 D")) == Holes(False, None, empty=1, short=0)
     assert a_download(tmp_path).plan(back("5 D"), NOW) == []
     again = a_download(tmp_path)
     [page] = again.plan(back("5 D"), NOW, repair=True)
@@ -154,12 +154,12 @@ def test_repair_fills_a_session_that_has_come_meanwhile(tmp_path: Path) -> None:
     one, short = a_download(tmp_path), date(2025, 12, 3)
     [page] = one.plan(back("5 D"), NOW)
     one.take(page, _without(tws(page), short, keep=30), ASKED)
-    assert one.holes(back("5 D")) == (1, 0)
+    assert one.holes(back("5 D")) == Holes(False, None, empty=0, short=1)
     again = a_download(tmp_path)
     for page in again.plan(again.stored_stretch(), NOW, repair=True):
         again.take(page, tws(page), ASKED)
     assert again.added == 48
-    assert again.holes(back("5 D")) == (0, 0)
+    assert again.holes(back("5 D")) == Holes(False, None, 0, 0)
 
 
 def test_a_page_without_a_bar_is_known_empty(tmp_path: Path) -> None:
@@ -167,6 +167,7 @@ def test_a_page_without_a_bar_is_known_empty(tmp_path: Path) -> None:
     for page in one.plan(back("10 D"), NOW):
         one.take(page, no_bars(), ASKED)
     assert one.ledger.lines[0].outcome == "empty"
+    assert one.holes(back("10 D")).is_all
     assert one.write_csv() is None
     assert a_download(tmp_path).plan(back("10 D"), NOW) == []
 
@@ -178,10 +179,14 @@ def test_what_lies_before_the_first_bar_is_never_asked(tmp_path: Path) -> None:
     pages = one.plan(stretch, NOW)
     # with the session before it, for the sake of whoever counts a day otherwise
     assert days_of(pages) == [date(2025, 12, day) for day in (2, 3, 4, 5)]
+    for page in pages:
+        one.take(page, cut(tws(page), tws(page).start_ns >= listed), ASKED)
+    assert one.holes(stretch) == Holes(False, date(2025, 12, 3), 0, 0)
     one.nothing_before(stretch, listed, ASKED)
-    assert [line.outcome for line in one.ledger.lines] == ["first", "empty"]
+    assert [line.outcome for line in one.ledger.lines] == ["first", "empty", "received"]
     assert a_download(tmp_path).ledger.first_bar_ns == listed, "it need not be asked again"
-    assert set(days_of(one.plan(stretch, NOW, repair=True))) == {date(2025, 12, day) for day in (2, 3, 4, 5)}
+    asked_again = one.plan(stretch, NOW, repair=True)
+    assert date(2025, 12, 1) not in days_of(asked_again) and date(2025, 12, 2) in days_of(asked_again)
 
 
 def test_repair_of_nothing_says_what_to_do(tmp_path: Path) -> None:

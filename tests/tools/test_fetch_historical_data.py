@@ -191,6 +191,19 @@ def test_small_bars_that_ibkr_no_longer_has_are_told(fetch: Run) -> None:
 
 
 @served(EVENING)
+def test_what_tws_lacks_is_told(fetch: Run, tws: ThreadedTwsServer) -> None:
+    words = ["--symbols", "SMR", "--bar-size", "5 mins", "--duration"]
+    code, said, _ = fetch(*words, "5 D", "--end-datetime", "1999-01-15")
+    assert (code, said[-1]) == (
+        6,
+        "failed: SMR: TWS has no bars of this time; ask for more, or for another kind with --what",
+    )
+    # the market of the simulator begins with the year 2000
+    code, said, _ = fetch(*words, "8 D", "--end-datetime", "2000-01-06")
+    assert (code, said[-1]) == (0, "SMR: TWS has bars from 2000-01-03 on")
+
+
+@served(EVENING)
 def test_the_very_words_of_the_specification(tws: ThreadedTwsServer, tmp_path: Path) -> None:
     line = 'python -m quant_trading.tools.fetch_historical_data --symbols SMR --duration "6 M" --bar-size "5 mins"'
     environ = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_")}
