@@ -18,11 +18,13 @@ from quant_trading.tws_sim.course import KNOTS, bridges
 from quant_trading.tws_sim.days import PIECE
 from quant_trading.tws_sim.factors import (
     MARKET_DAY,
+    MARKET_NIGHT,
     OWN_DAY,
     OWN_NIGHT,
     REPORT_EVERY,
     REPORT_JUMP,
     SECTOR_DAY,
+    SECTOR_NIGHT,
     SESSIONS_PER_YEAR,
     Factors,
     by_piece,
@@ -105,7 +107,7 @@ class DayPath:
         pull = _PULL_LEVERAGED if abs(listing.beta) >= 2.0 else _PULL
         self.pull = listing.pull / SESSIONS_PER_YEAR if listing.pull else pull
         self.weights = piece_weights(self.pull)
-        own_vol = listing.own_vol / np.sqrt(SESSIONS_PER_YEAR)
+        self.own_vol = own_vol = listing.own_vol / np.sqrt(SESSIONS_PER_YEAR)
         # Four times a year a company reports, after the close; a fund never does.
         self.report_day = -self.moves_key % REPORT_EVERY if listing.stock_type == "COMMON" else None
         sector_day = listing.sector_beta * SECTOR_DAY
@@ -126,6 +128,20 @@ class DayPath:
         """Return the course of the days first <= day < last, float64[T, KNOTS + 1], and deviations, float64[T]."""
         knots, deviation = Paths([self]).course(first, last, open_[None, :], close[None, :])
         return knots[:, 0].T, deviation[0]
+
+    def deviation(self, day: int, open_: float) -> float:
+        """Return the deviation of the session of one day, in units of its open."""
+        return float(Paths([self]).deviation(day, day + 1, np.array([[open_]]))[0, 0])
+
+    def night_deviation(self, first: int, last: int) -> FloatArray:
+        """Return the deviation of the log move of the night before each day, float64[last - first]."""
+        listing, factors = self.listing, self.factors
+        level, root = factors.level[first:last], factors.root_level[first:last]
+        own = OWN_NIGHT * self.own_vol * root
+        if self.report_day is not None:
+            own[(self.report_day - first) % REPORT_EVERY :: REPORT_EVERY] *= REPORT_JUMP
+        by_market, by_sector = listing.beta * MARKET_NIGHT * level, listing.sector_beta * SECTOR_NIGHT * root
+        return np.asarray(np.sqrt(by_market**2 + by_sector**2 + own**2))
 
 
 class Paths:
@@ -180,9 +196,8 @@ class Paths:
             The price at the knots, float64[KNOTS + 1, S, last - first], and the deviation of a session, float64[S,
             last - first], both in units of `open_` and `close`.
         """
-        of, factors = self._of, self._factors
-        root = factors.root_level[first:last]
-        shares = (of.market_day * factors.level[first:last], of.sector_day * root, of.own_day * root)
+        factors = self._factors
+        shares = self._shares(first, last)
         knots = bridges(self._keys(first, last, 3), 0, factors.knot_clock).reshape(KNOTS + 1, *open_.shape)
         knots *= shares[2] * open_
         by_market, by_sector = shares[0] * open_, shares[1] * open_
@@ -193,7 +208,17 @@ class Paths:
                 knots[:, number] += factors.sector_course(path.listing.sector, first, last) * by_sector[number]
         knots += open_
         knots += (close - open_) * factors.knot_clock[:, None, None]
-        return knots, open_ * np.sqrt(shares[0] ** 2 + shares[1] ** 2 + shares[2] ** 2)
+        return knots, self.deviation(first, last, open_)
+
+    def deviation(self, first: int, last: int, open_: FloatArray) -> FloatArray:
+        """Return the deviation of each session, in units of `open_`, float64[S, last - first]."""
+        by_market, by_sector, own = self._shares(first, last)
+        return np.asarray(open_ * np.sqrt(by_market**2 + by_sector**2 + own**2))
+
+    def _shares(self, first: int, last: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return what market, sector and a name's own contribute to the deviation of its sessions, float64[S, T]."""
+        of, root = self._of, self._factors.root_level[first:last]
+        return of.market_day * self._factors.level[first:last], of.sector_day * root, of.own_day * root
 
     def _extremes(self, first: int, open_: FloatArray, close: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the highest and the lowest knot of each day from `first` on, float64[S, T] each."""

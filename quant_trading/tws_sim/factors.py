@@ -12,12 +12,14 @@ from quant_trading.tws_sim.noise import keys_at, mix, name_key, normals
 from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.tape import FloatArray, IntArray
 
-__all__ = ["MARKET_DAY", "OWN_DAY", "OWN_NIGHT", "REPORT_EVERY", "REPORT_JUMP", "SECTOR_DAY", "SESSIONS_PER_YEAR",
-           "Factors", "by_piece", "piece_weights", "shocks"]  # fmt: skip
+__all__ = [
+    "MARKET_DAY", "MARKET_NIGHT", "OWN_DAY", "OWN_NIGHT", "REPORT_EVERY", "REPORT_JUMP", "SECTOR_DAY", "SECTOR_NIGHT",
+    "SESSIONS_PER_YEAR", "Factors", "by_piece", "piece_weights", "shocks",
+]  # fmt: skip
 
 # Daily volatilities of the factors. A third of a day's variance falls into the night before it.
-MARKET_DAY, _MARKET_NIGHT = 0.0082, 0.0048
-SECTOR_DAY, _SECTOR_NIGHT = 0.0058, 0.0034
+MARKET_DAY, MARKET_NIGHT = 0.0082, 0.0048
+SECTOR_DAY, SECTOR_NIGHT = 0.0058, 0.0034
 OWN_DAY, OWN_NIGHT = 0.82, 0.57
 SESSIONS_PER_YEAR = 252
 REPORT_EVERY, REPORT_JUMP = 63, 3.5
@@ -74,7 +76,7 @@ class Factors:
         self.level = np.exp(_pulled_sum(0.12 * calm, 1 / 25.0) - 0.09)
         self.root_level = np.sqrt(self.level)
         by_day, by_night = shocks(mix(seed, _STREAM_MARKET, 1), 0, len(stamps))
-        self.market = _Moves(MARKET_DAY * self.level * by_day, _MARKET_NIGHT * self.level * by_night)
+        self.market = _Moves(MARKET_DAY * self.level * by_day, MARKET_NIGHT * self.level * by_night)
         self.sector = cache(self._sector)
         self.sums = cache(self._sums)
         self._courses: Recent[tuple[int, int, int], FloatArray] = Recent(_KEPT_COURSES)
@@ -115,7 +117,7 @@ class Factors:
     def _sector(self, name: str) -> _Moves:
         """Return the moves of a sector beside the market's."""
         day, night = shocks(mix(self.seed, _STREAM_SECTOR, name_key(name)), 0, len(self))
-        return _Moves(SECTOR_DAY * self.root_level * day, _SECTOR_NIGHT * self.root_level * night)
+        return _Moves(SECTOR_DAY * self.root_level * day, SECTOR_NIGHT * self.root_level * night)
 
 
 def shocks(key: int, first: int, last: int) -> tuple[FloatArray, FloatArray]:

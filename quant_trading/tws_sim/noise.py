@@ -75,7 +75,7 @@ def keys_at(key: int, positions: IntArray) -> KeyArray:
 
 
 def keys_of(streams: list[int], positions: IntArray) -> KeyArray:
-    """Return the stream keys of several streams at the same positions, uint64[len(streams), len(positions)]."""
+    """Return the keys of S streams, uint64[S, N], at the same positions, int64[N], or each at its own, int64[S, N]."""
     state = positions.astype(np.uint64)
     state += _ONE
     state *= _GAMMA_U

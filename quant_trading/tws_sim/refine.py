@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import typical_price
-from quant_trading.tws_sim.course import Course
+from quant_trading.tws_sim.course import Course, quarter_extremes
 from quant_trading.tws_sim.noise import KeyArray, bits_at, normals_of, uniforms_of
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
@@ -19,6 +19,9 @@ BoolArray = npt.NDArray[np.bool_]
 # The expected range of a driftless walk of m steps is about 1.6 standard deviations of a step times sqrt(m).
 _RANGE_OF_WALK = 1.6
 _SECOND_NS = 1_000_000_000
+# A minute reaches beyond its quarters, by this much of its deviation: mean 0.31, as a walk does.
+_BEYOND, _BEYOND_SPREAD = 0.15, 0.20
+_TRADES_THAT_SEE_HALF = 5.0
 
 
 def refine(
@@ -31,6 +34,7 @@ def refine(
     force_first: BoolArray,
     scale: int,
     course: Course | None = None,
+    within: KeyArray | None = None,
 ) -> TapeBars:
     """Return P x n bars; each n aggregate to their parent exactly (prices, volume, count).
 
@@ -44,6 +48,7 @@ def refine(
         force_first: bool[P], the first part has a trade (an opening auction).
         scale: ticks per unit of currency.
         course: what the price does on the way, when that was drawn together with the parents.
+        within: uint64[P, n], the random numbers the course within each part is drawn from, when it is to have one.
     """
     # One draw for all uses: this runs for every minute somebody looks at.
     bits = bits_at(keys, 0, 6 * n + 2)
@@ -69,7 +74,17 @@ def refine(
     # The next trade is rarely at the very price of the one before.
     jitter = (3.0 * chance[:, n : 2 * n]).astype(np.int64) - 1
     opens = np.minimum(np.maximum(opens + np.where(traded_so_far > 1, jitter, 0), low), high)
-    wicks = 0.5 * sigma * np.abs(wicks_up), 0.5 * sigma * np.abs(wicks_down)
+    wicks = np.abs(wicks_up), np.abs(wicks_down)
+    if within is None:
+        wicks = 0.5 * sigma * wicks[0], 0.5 * sigma * wicks[1]
+    else:
+        highest, lowest = quarter_extremes(opens, closes, sigma, within)
+        up, down = (sigma * (_BEYOND + _BEYOND_SPREAD * wick) for wick in wicks)
+        up, down = highest - np.maximum(opens, closes) + up, np.minimum(opens, closes) - lowest + down
+        # Few trades see little of the way.
+        expected = count[:, None] * weights
+        seen = expected / (expected + _TRADES_THAT_SEE_HALF)
+        wicks = up * seen, down * seen
     highs, lows = _reached(opens, closes, low, high, wicks, active)
     need = np.where(active, prints_needed(opens, highs, lows, closes), 0)
     scarce = need.sum(axis=1) > count
@@ -146,7 +161,8 @@ def _deal(
     ordinal = place * working[row] // trades[row]
     price = path[dealt[row], ordinal + 1]
     has_top, has_bottom = high > np.maximum(open_, close), low < np.minimum(open_, close)
-    top, bottom = _extreme_trades(price, row, place, trades, has_top)
+    is_last = np.diff(row * (n + 1) + ordinal, append=-1) != 0
+    top, bottom = _extreme_trades(price, row, place, trades, has_top, is_last)
     price[(first + top)[has_top]] = high[has_top]
     price[(first + bottom)[has_bottom]] = low[has_bottom]
     price[first] = open_
@@ -169,13 +185,16 @@ def _deal(
 
 
 def _extreme_trades(
-    price: IntArray, row: IntArray, place: IntArray, trades: IntArray, has_top: BoolArray
+    price: IntArray, row: IntArray, place: IntArray, trades: IntArray, has_top: BoolArray, is_last: BoolArray
 ) -> tuple[IntArray, IntArray]:
     """Return which trade of each row comes nearest to its high, and which other one to its low, int64[len(trades)].
 
-    The first and the last are none of them: those prices are given. Trades that leap from elsewhere would leap back.
+    The first and the last are none of them: those prices are given. Trades that leap from elsewhere would leap back, so
+    that where there is a choice they are none with which a part ends (`is_last`).
     """
     inner = (place > 0) & (place < trades[row] - 1)
+    hidden = inner & ~is_last
+    inner = np.where((np.bincount(row[hidden], minlength=len(trades)) > 1)[row], hidden, inner)
     table = np.full((len(trades), int(trades.max())), np.iinfo(np.int64).min)
     table[row[inner], place[inner]] = price[inner]
     top = table.argmax(axis=1)

@@ -14,17 +14,18 @@ import numpy.typing as npt
 from quant_trading.tws_sim.actions import Actions
 from quant_trading.tws_sim.aggregate import concat, rows
 from quant_trading.tws_sim.company_events import splits_of
-from quant_trading.tws_sim.course import Course
+from quant_trading.tws_sim.course import Course, step_deviations
 from quant_trading.tws_sim.day_path import DayPath, Paths
 from quant_trading.tws_sim.days import LONGEST_STRETCH, PIECE, MadeDays
+from quant_trading.tws_sim.extended import ExtendedHours
 from quant_trading.tws_sim.factors import Factors
 from quant_trading.tws_sim.series import second_keys, split_seconds
-from quant_trading.tws_sim.sessions_split import minute_keys, minutes_of, restamped, split_session
+from quant_trading.tws_sim.sessions_split import minute_keys, minutes_of, restamped, split_session, within_keys
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 from quant_trading.tws_sim.together import Together
 from quant_trading.tws_sim.universe import Listing
 
-__all__ = ["Roster", "path_minutes"]
+__all__ = ["Roster", "minute_deviations", "path_minutes"]
 
 _SCALE = 100
 _MINUTE_NS = 60_000_000_000
@@ -41,6 +42,7 @@ class _Name:
     path: DayPath
     splits: Actions
     days: MadeDays
+    extended: ExtendedHours
     session: int = -1
     minutes: TapeBars | None = None
 
@@ -69,6 +71,10 @@ class Roster:
         """Return the days of a name, as traded."""
         return self._name(number).days
 
+    def extended(self, number: int) -> ExtendedHours:
+        """Return the mornings and evenings of a name."""
+        return self._name(number).extended
+
     def minutes(self, number: int, first: int, last: int) -> TapeBars:
         """Return the minutes of the sessions first <= day < last."""
         name = self._name(number)
@@ -84,12 +90,26 @@ class Roster:
         """Return the seconds of the minutes first <= minute < last of a session."""
         return self._some_seconds.take((day, first, last), number)
 
+    def deviation(self, number: int, day: int, starts: IntArray) -> FloatArray:
+        """Return the deviation of the minutes of a day that begin at `starts`, in ticks."""
+        name, span = self._name(number), (int(self._open_ns[day]), int(self._close_ns[day]))
+        open_ = float(name.days.rows(day, day + 1).open[0])
+        inside = np.minimum(np.maximum(starts, span[0]), span[1] - 1)
+        found = minute_deviations(name.path.deviation(day, open_) * _SCALE, span, inside, self._clock)
+        outside = inside != starts
+        if outside.any():
+            morning, evening = name.extended.deviations(day)
+            found[outside] = np.where(starts[outside] < span[0], morning, evening)
+        return found
+
     def _name(self, number: int) -> _Name:
         found = self._names.get(number)
         if found is None:
             listing, key = self._listings[number]
+            path, splits = DayPath(self._factors, listing, key), splits_of(listing)
             days = MadeDays(self._factors.stamps, partial(self._days_of, number))
-            found = self._names[number] = _Name(DayPath(self._factors, listing, key), splits_of(listing), days)
+            extended = ExtendedHours(path, days, splits, listing.trade_size, (self._open_ns, self._close_ns))
+            found = self._names[number] = _Name(path, splits, days, extended)
         return found
 
     def _days_of(self, number: int, first: int, last: int) -> TapeBars:
@@ -111,9 +131,10 @@ class Roster:
         open_, close = (price[:, None] * _SCALE for price in (days.open, days.close))
         knots, deviation = Paths([name.path for name in names]).course(day, day + 1, open_, close)
         along = Course(knots[:, :, 0].T, deviation[:, 0], self._clock)
-        keys = np.concatenate([minute_keys(name.path.key, opens[:1]) for name in names])
+        streams = [name.path.key for name in names]
+        keys = np.concatenate([minute_keys(stream, opens[:1]) for stream in streams])
         n = int(self._close_ns[day] - self._open_ns[day]) // _MINUTE_NS
-        made = split_session(restamped(days, opens), n, keys, _SCALE, along)
+        made = split_session(restamped(days, opens), n, streams, keys, _SCALE, along)
         return _cut(made, len(names))
 
     def _make_seconds(self, key: tuple[int, int, int], numbers: Sequence[int]) -> list[TapeBars]:
@@ -122,8 +143,13 @@ class Roster:
         parents = concat([rows(some, slice(first, last)) for some in minutes])
         closes = [np.concatenate([some.open[:1], some.close])[first:last] for some in minutes]
         keys = [second_keys(self._name(number).path.key, parents.start_ns[: last - first]) for number in numbers]
+        starts = parents.start_ns[: last - first]
+        way = (
+            np.concatenate([self.deviation(number, day, starts) for number in numbers]),
+            within_keys([self._name(number).path.key for number in numbers], starts).ravel(),
+        )
         is_opening = parents.start_ns == self._open_ns[day]
-        made = split_seconds(parents, 60, np.concatenate(keys), np.concatenate(closes), is_opening, _SCALE)
+        made = split_seconds(parents, 60, np.concatenate(keys), np.concatenate(closes), is_opening, _SCALE, way)
         return _cut(made, len(numbers))
 
 
@@ -148,6 +174,14 @@ def path_minutes(
         return Course(knots[same], deviation[same], clock)
 
     return minutes_of(key, days, *spans, scale, course)
+
+
+def minute_deviations(
+    deviation: float, span: tuple[int, int], starts: IntArray, clock: Callable[[int], FloatArray]
+) -> FloatArray:
+    """Return the deviation of the minutes that begin at `starts`, of a session of that deviation, open and close."""
+    minutes = (span[1] - span[0]) // _MINUTE_NS
+    return np.asarray(deviation * step_deviations(clock, minutes)[(starts - span[0]) // _MINUTE_NS])
 
 
 def _cut(bars: TapeBars, parts: int) -> list[TapeBars]:

@@ -13,19 +13,19 @@ import numpy as np
 
 from quant_trading.refdata.sessions import LAST_SESSION_DAY
 from quant_trading.tws_sim.actions import Actions
-from quant_trading.tws_sim.aggregate import rows, typical_price
+from quant_trading.tws_sim.aggregate import rows
 from quant_trading.tws_sim.company_events import corporate_actions
 from quant_trading.tws_sim.course import KNOTS, restless_clock, round_the_clock
-from quant_trading.tws_sim.day_path import DayPath, on_grid
+from quant_trading.tws_sim.day_path import DayPath
 from quant_trading.tws_sim.days import Days
+from quant_trading.tws_sim.extended import whole_days
 from quant_trading.tws_sim.factors import Factors
 from quant_trading.tws_sim.halts import Halt
 from quant_trading.tws_sim.hours import STOCKS, Calendar
 from quant_trading.tws_sim.instruments import SeededDirectory
 from quant_trading.tws_sim.market import SeriesTape
 from quant_trading.tws_sim.noise import keys_at, mix, name_key, uniforms
-from quant_trading.tws_sim.refine import prints_needed, refine
-from quant_trading.tws_sim.roster import Roster, path_minutes
+from quant_trading.tws_sim.roster import Roster, minute_deviations, path_minutes
 from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series, days_spread
 from quant_trading.tws_sim.sessions_split import LONG_SESSION_MINUTES, in_time, minutes_of
 from quant_trading.tws_sim.tape import Contract, FloatArray, IntArray, TapeBars
@@ -41,9 +41,7 @@ _DAY_NS = DAY_SECONDS * SECOND_NS
 _Dates = np.ndarray[tuple[int], np.dtype[np.datetime64]]
 _Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
-_EXTENDED_SHARE = {"pre": 0.015, "post": 0.02}
-_PRE_MINUTES, _POST_MINUTES = 330, 240
-_STREAMS = {"pre": 5, "post": 6, "halts": 7}
+_STREAM_HALTS = 7
 _WILD, _HALTS_PER_DAY = 0.5, 0.002
 
 
@@ -95,17 +93,16 @@ class SeededMarket:
         listing = self.listings[contract]
         key = self._key(listing)
         roster, number = self._roster(), self._numbers[contract]
-        days = roster.days(number)
+        days, extended = roster.days(number), roster.extended(number)
 
         def load_blocks(first: int, last: int, use_rth: bool) -> TapeBars:
             regular = roster.minutes(number, first, last)
             if use_rth:
                 return regular
-            pre, post = self._extended_bars(listing, days, first, last)
-            return in_time([self._extended(key, "pre", pre), regular, self._extended(key, "post", post)])
+            return in_time([regular, *extended.minutes(first, last)])
 
         def load_all_hours(first: int, last: int) -> TapeBars:
-            return _whole_days(days.rows(first, last), *self._extended_bars(listing, days, first, last))
+            return whole_days(days.rows(first, last), *extended.bars(first, last))
 
         series = Series(
             key=key,
@@ -120,6 +117,7 @@ class SeededMarket:
             load_blocks=load_blocks,
             load_all_hours=load_all_hours,
             load_seconds=partial(roster.seconds, number),
+            deviation=partial(roster.deviation, number),
         )
         series.halts = self._halts_of(listing, key)
         return (series,)
@@ -133,7 +131,7 @@ class SeededMarket:
         if listing.own_vol < _WILD:
             return ()
         day = np.arange(len(self.stamps), dtype=np.int64)
-        drawn = uniforms(keys_at(mix(key, _STREAMS["halts"]), day), 0, 2)
+        drawn = uniforms(keys_at(mix(key, _STREAM_HALTS), day), 0, 2)
         paused = np.flatnonzero((drawn[:, 0] < _HALTS_PER_DAY) & ~self._half_day)
         begins = self.open_ns[paused] + (30 + (drawn[paused, 1] * 300).astype(np.int64)) * 60 * SECOND_NS
         return tuple(Halt(begin, begin + 300 * SECOND_NS) for begin in begins.tolist())
@@ -157,6 +155,11 @@ class SeededMarket:
         def made_here(first: int, last: int, use_rth: bool) -> TapeBars:
             return self.session_minutes(listing, rows(days, slice(first, last)), first, last)
 
+        def deviation(day: int, starts: IntArray) -> FloatArray:
+            path, span = DayPath(self._factors(), listing, self._key(listing)), (int(opens[day]), int(closes[day]))
+            of_session = path.deviation(day, float(days.open[day]) * listing.scale)
+            return minute_deviations(of_session, span, starts, self._clock)
+
         return Series(
             key=key,
             days=Days(days),
@@ -170,6 +173,7 @@ class SeededMarket:
             spread=spread,
             scale=listing.scale,
             load_blocks=load_blocks or made_here,
+            deviation=deviation if load_blocks is None else None,
             has_extended_hours=False,
             has_trades=has_trades,
             has_volume=has_volume,
@@ -191,56 +195,6 @@ class SeededMarket:
     def daily(self, listing: Listing) -> TapeBars:
         """Return the daily bars of the regular sessions, the whole span at once."""
         return DayPath(self._factors(), listing, self._key(listing)).make(0, len(self.stamps))
-
-    def _extended_bars(self, listing: Listing, days: Days, first: int, last: int) -> tuple[TapeBars, TapeBars]:
-        """Return one bar for 04:00 to the open and one for the four hours after the close of each day asked for.
-
-        The evening takes a third of the way to the next open, the morning the rest; thinly traded names may
-        not trade at all, and then the bar is flat.
-        """
-        # A morning begins where the evening before ended, an evening leads to the next open.
-        begin, end = max(0, first - 1), min(last + 1, len(days))
-        around = days.rows(begin, end)
-        next_open = np.concatenate([around.open[1:], around.close[-1:]])
-        evening = _to_cents(around.close + (next_open - around.close) / 3)
-        post_volume, pre_volume = (np.floor(around.volume * _EXTENDED_SHARE[part]) for part in ("post", "pre"))
-        evening = np.where(post_volume > 0, evening, around.close)
-        overnight = np.concatenate([around.open[:1], evening[:-1]])
-        morning = np.where(pre_volume > 0, around.open, overnight)
-        inner, span = slice(first - begin, last - begin), slice(first, last)
-        pre_start = self.open_ns[span] - _PRE_MINUTES * 60 * SECOND_NS
-        number = np.arange(first, last, dtype=np.int64)
-        pre = self._extended_bar(listing, "pre", number, pre_start, overnight[inner], morning[inner], pre_volume[inner])
-        post = self._extended_bar(
-            listing, "post", number, self.close_ns[span], around.close[inner], evening[inner], post_volume[inner]
-        )
-        return pre, post
-
-    def _extended_bar(
-        self, listing: Listing, part: str, day: IntArray, start_ns: IntArray, open_: FloatArray, close: FloatArray,
-        volume: FloatArray,
-    ) -> TapeBars:  # fmt: skip
-        reach = 0.002 * uniforms(keys_at(mix(self._key(listing), _STREAMS[part], 1), day), 0, 2)
-        reach[volume == 0] = 0.0
-        high = np.maximum(_to_cents(np.maximum(open_, close) * (1 + reach[:, 0])), np.maximum(open_, close))
-        low = np.minimum(_to_cents(np.minimum(open_, close) * (1 - reach[:, 1])), np.minimum(open_, close))
-        count = np.minimum(np.ceil(volume / (0.6 * listing.trade_size)), volume).astype(np.int64)
-        # A few trades cannot leave four prices.
-        few = prints_needed(*(np.rint(price * _SCALE).astype(np.int64) for price in (open_, high, low, close))) > count
-        high, low = (
-            np.where(few, edge(open_, close), price) for edge, price in ((np.maximum, high), (np.minimum, low))
-        )
-        open_, high, low = (np.where(few & (count == 1), close, price) for price in (open_, high, low))
-        return TapeBars(start_ns, open_, high, low, close, volume, typical_price(open_, high, low, close), count)
-
-    def _extended(self, key: int, part: str, parents: TapeBars) -> TapeBars:
-        n = _PRE_MINUTES if part == "pre" else _POST_MINUTES
-        # Trading thickens toward the open and thins out after the close.
-        ramp = np.linspace(0.15, 1.0, n) ** 2
-        weights = ramp if part == "pre" else ramp[::-1]
-        keys = keys_at(mix(key, _STREAMS[part]), parents.start_ns // SECOND_NS)
-        never = np.zeros(len(parents), dtype=np.bool_)
-        return refine(parents, n, 60, keys, weights / weights.sum(), parents.open, never, _SCALE)
 
 
 def _contract(listing: Listing) -> Contract:
@@ -274,26 +228,3 @@ def _sessions_of(calendar: Calendar) -> tuple[IntArray, IntArray, _Dates, _Flags
     for column in (begins, ends, dates, half_day):
         column.setflags(write=False)
     return begins, ends, dates, half_day
-
-
-def _to_cents(price: FloatArray) -> FloatArray:
-    return on_grid(price, scale=_SCALE, floor=1.0)
-
-
-def _whole_days(days: TapeBars, pre: TapeBars, post: TapeBars) -> TapeBars:
-    """Return daily bars of all hours."""
-    early, late = pre.volume > 0, post.volume > 0
-    volume = pre.volume + days.volume + post.volume
-    turnover = pre.volume * pre.wap + days.volume * days.wap + post.volume * post.wap
-    high = np.maximum(np.where(early, pre.high, days.high), np.where(late, post.high, days.high))
-    low = np.minimum(np.where(early, pre.low, days.low), np.where(late, post.low, days.low))
-    return TapeBars(
-        days.start_ns,
-        np.where(early, pre.open, days.open),
-        np.maximum(high, days.high),
-        np.minimum(low, days.low),
-        np.where(late, post.close, days.close),
-        volume,
-        turnover / volume,
-        pre.count + days.count + post.count,
-    )

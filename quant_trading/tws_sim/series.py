@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
+from quant_trading.tws_sim.course import minute_course
 from quant_trading.tws_sim.days import Days
 from quant_trading.tws_sim.halts import Halt, without_halted
 from quant_trading.tws_sim.noise import KeyArray, keys_at, mix
 from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.refine import refine
+from quant_trading.tws_sim.sessions_split import within_keys
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars, TradeTicks, What
 from quant_trading.tws_sim.ticks import TopRows, cut_trades, top_rows, trades_of
 
@@ -54,10 +56,19 @@ def second_keys(key: int, starts: IntArray) -> KeyArray:
 
 
 def split_seconds(
-    parents: TapeBars, length: int, keys: KeyArray, before: FloatArray, is_opening: npt.NDArray[np.bool_], scale: int
-) -> TapeBars:
-    """Return the seconds of blocks of one length; arguments as `refine` takes them."""
-    return refine(parents, length, 1, keys, np.full(length, 1.0 / length), before, is_opening, scale)
+    parents: TapeBars, length: int, keys: KeyArray, before: FloatArray, is_opening: npt.NDArray[np.bool_], scale: int,
+    way: tuple[FloatArray, KeyArray] | None = None,
+) -> TapeBars:  # fmt: skip
+    """Return the seconds of P blocks of one length; arguments as `refine` takes them.
+
+    Args:
+        way: deviation of each block in ticks, float64[P], and the number its course is drawn from, uint64[P], as
+            `refine` was given it for the block; None where they are not known.
+    """
+    course = None
+    if way is not None:
+        course = minute_course(np.rint(parents.open * scale), np.rint(parents.close * scale), *way)
+    return refine(parents, length, 1, keys, np.full(length, 1.0 / length), before, is_opening, scale, course)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,11 @@ class _Run:
 class Series:
     """The bars of one contract in one native size.
 
+    Besides what its attributes are set from it takes functions: `load_blocks` gives the blocks of the days first <=
+    day < last (and whether of regular hours only), `load_all_hours` their bars of all hours, `load_seconds` the
+    seconds of the blocks first <= block < last of a regular session without a halt, `deviation` that of the blocks of
+    a day which begin at some moments, in ticks, where blocks are minutes along a course.
+
     Attributes:
         days: one regular-hours bar per session, stamped midnight UTC of the session date.
         open_ns, close_ns: int64[T], the regular session of each day.
@@ -144,6 +160,7 @@ class Series:
         load_blocks: Callable[[int, int, bool], TapeBars],
         load_all_hours: Callable[[int, int], TapeBars] | None = None,
         load_seconds: Callable[[int, int, int], TapeBars] | None = None,
+        deviation: Callable[[int, IntArray], FloatArray] | None = None,
         midnight_ns: IntArray | None = None,
         day_start_ns: IntArray | None = None,
         has_extended_hours: bool = True,
@@ -168,6 +185,7 @@ class Series:
         self._load_blocks = load_blocks
         self._load_all_hours = load_all_hours
         self._load_seconds = load_seconds
+        self._deviation = deviation
         self._day_blocks: Recent[tuple[int, bool], TapeBars] = Recent(_CACHED_DAYS)
         self._so_far: Recent[tuple[int, int], SessionSoFar] = Recent(_CACHED_BLOCKS)
         self._runs: dict[tuple[int, int, bool], _Run] = {}
@@ -377,7 +395,10 @@ class Series:
         parts = []
         for length in sorted(set(lengths.tolist())):
             same = lengths == length
-            parts.append(split_seconds(rows(parents, same), length, keys[same], before[same], opens[same], self.scale))
+            some, way = rows(parents, same), None
+            if self._deviation is not None:
+                way = self._deviation(day, some.start_ns), within_keys([self.key], some.start_ns).ravel()
+            parts.append(split_seconds(some, length, keys[same], before[same], opens[same], self.scale, way))
         if len(parts) == 1:
             return parts[0]
         merged = concat(parts)

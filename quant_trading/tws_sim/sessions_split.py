@@ -1,6 +1,6 @@
 """Sessions split into their minutes: when names trade, and along which course."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -8,17 +8,17 @@ import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import concat, rows
 from quant_trading.tws_sim.course import Course
-from quant_trading.tws_sim.noise import KeyArray, keys_at, mix
+from quant_trading.tws_sim.noise import KeyArray, keys_at, keys_of, mix
 from quant_trading.tws_sim.refine import refine
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
-__all__ = ["LONG_SESSION_MINUTES", "in_time", "minute_keys", "minutes_of", "restamped", "split_session"]
+__all__ = ["LONG_SESSION_MINUTES", "in_time", "minute_keys", "minutes_of", "restamped", "split_session", "within_keys"]
 
 LONG_SESSION_MINUTES = 720
 """Sessions that last longer have the night in them."""
 
 _SECOND_NS = 1_000_000_000
-_STREAM_MINUTES = 4
+_STREAM_MINUTES, _STREAM_WITHIN = 4, 78
 
 
 def minutes_of(
@@ -32,7 +32,7 @@ def minutes_of(
         same = minutes == n
         parents = restamped(rows(days, same), opens[same])
         along = None if course is None else course(same)
-        parts.append(split_session(parents, n, minute_keys(key, parents.start_ns), scale, along))
+        parts.append(split_session(parents, n, [key], minute_keys(key, parents.start_ns), scale, along))
     return in_time(parts)
 
 
@@ -41,11 +41,29 @@ def minute_keys(key: int, opens: IntArray) -> KeyArray:
     return keys_at(mix(key, _STREAM_MINUTES), opens // _SECOND_NS)
 
 
-def split_session(parents: TapeBars, n: int, keys: KeyArray, scale: int, course: Course | None) -> TapeBars:
-    """Return the minutes of sessions of n minutes each, in their order; each begins with an auction."""
+def within_keys(streams: Sequence[int], starts: IntArray) -> KeyArray:
+    """Return the random numbers the courses within minutes are drawn from.
+
+    Args:
+        streams: of the P series the minutes belong to, or of the only one.
+        starts: int64[P, n], or int64[n] for all of them.
+    """
+    return keys_of([mix(stream, _STREAM_WITHIN) for stream in streams], starts // _SECOND_NS)
+
+
+def split_session(
+    parents: TapeBars, n: int, streams: Sequence[int], keys: KeyArray, scale: int, course: Course | None
+) -> TapeBars:
+    """Return the minutes of sessions of n minutes each, in their order; each begins with an auction.
+
+    Args:
+        streams: of the series each session belongs to, or of the only one.
+    """
     weights = _smile(n) if n < LONG_SESSION_MINUTES else _round_the_clock(n)
     always = np.ones(len(parents), dtype=np.bool_)
-    return refine(parents, n, 60, keys, weights, parents.open, always, scale, course)
+    starts = parents.start_ns[:, None] + np.arange(n, dtype=np.int64) * (60 * _SECOND_NS)
+    within = None if course is None else within_keys(streams, starts)
+    return refine(parents, n, 60, keys, weights, parents.open, always, scale, course, within)
 
 
 def restamped(bars: TapeBars, start_ns: IntArray) -> TapeBars:

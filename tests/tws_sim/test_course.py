@@ -2,19 +2,30 @@
 
 from datetime import date
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from quant_trading.refdata.sessions import at
+from quant_trading.refdata.sessions import at, sessions_between
 from quant_trading.tws_sim.barsize import parse_bar_size
-from quant_trading.tws_sim.course import KNOTS, Course, bridges, restless_clock, round_the_clock
+from quant_trading.tws_sim.course import (
+    KNOTS,
+    Course,
+    bends,
+    bridges,
+    minute_course,
+    quarter_extremes,
+    restless_clock,
+    round_the_clock,
+)
 from quant_trading.tws_sim.noise import keys_at
 from quant_trading.tws_sim.seeded import seeded_tape
 from quant_trading.tws_sim.tape import FloatArray, TapeBars, What
 
 DAY_NS = 86_400_000_000_000
 NAMES = ("AAPL", "SPY", "XOM", "SMR", "WEBL")
+TWO_IN_THE_FAST_SUITE = [*NAMES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[2:])]
 FAST, SLOW, SIGNAL = 12, 26, 9
 
 
@@ -67,7 +78,73 @@ def test_returns_within_a_session_do_not_follow_from_earlier_ones(seed: int, sym
         assert (np.abs(found - rounding / step) < bound + 4.0 * error).all(), (step, found)
 
 
-@pytest.mark.parametrize("symbol", NAMES)
+def seconds_of(symbol: str, days: int) -> list[FloatArray]:
+    """The closes of every second of some sessions, five days apart."""
+    tape = seeded_tape(7)
+    contract = next(c for c in tape.contracts() if (c.symbol, c.currency) == (symbol, "USD"))
+    size = parse_bar_size("1 secs")
+    assert size is not None
+    found = []
+    for session in sessions_between(date(2026, 3, 2), date(2026, 10, 30))[::5][:days]:
+        bars = tape.bars(contract, size, What.TRADES, session.open_ns, session.close_ns, True)
+        assert bars is not None
+        found.append(bars.close)
+    return found
+
+
+@pytest.mark.parametrize("symbol", [*NAMES[:4], "KO"])
+def test_returns_within_a_minute_do_not_follow_from_earlier_ones(symbol: str) -> None:
+    sessions = seconds_of(symbol, 16)
+    for step in (5, 10, 30):
+        every = [closes[step - 1 :: step] for closes in sessions]
+        found, error = correlations(every, 8)
+        # Whole cents give neighbours down to -1/12 of a squared cent: all of it where every second has a trade.
+        rounding = np.zeros(8)
+        rounding[0] = 1.0 / 12.0 / np.mean(np.concatenate([np.diff(closes) for closes in every]) ** 2) / 100**2
+        assert (found < 0.02 + 4.0 * error).all(), (step, found)
+        assert (found > -rounding - 0.02 - 4.0 * error).all(), (step, found)
+
+
+@pytest.mark.parametrize("part", ["morning", "evening"])
+def test_returns_outside_the_session_do_not_follow_from_earlier_ones(part: str) -> None:
+    tape = seeded_tape(7)
+    sessions = sessions_between(date(2026, 1, 2), date(2026, 10, 30))[::2]
+    size = parse_bar_size("1 min")
+    assert size is not None
+    begin, end = ("04:00", "09:30") if part == "morning" else ("16:00", "20:00")
+    every: list[FloatArray] = []
+    for symbol in ("SPY", "AAPL"):
+        contract = next(c for c in tape.contracts() if (c.symbol, c.currency) == (symbol, "USD"))
+        for session in (session for session in sessions if not session.is_half_day):
+            bars = tape.bars(contract, size, What.TRADES, at(session.day, begin), at(session.day, end), False)
+            assert bars is not None
+            every.append(bars.close)
+    for step in (1, 5, 30):
+        found, error = correlations([closes[step - 1 :: step] for closes in every], 4)
+        assert (np.abs(found) < 0.03 + 4.0 * error).all(), (step, found)
+
+
+def test_the_evening_says_nothing_about_the_morning() -> None:
+    # By their signs, so that the nights on which companies report count as any other.
+    tape, evenings, mornings = seeded_tape(7), [], []
+    size = parse_bar_size("1 min")
+    assert size is not None
+    for symbol in ("SPY", "AAPL", "XOM"):
+        contract = next(c for c in tape.contracts() if (c.symbol, c.currency) == (symbol, "USD"))
+        start, end = at(date(2026, 1, 2), "04:00"), at(date(2026, 10, 30), "20:00")
+        bars = tape.bars(contract, size, What.TRADES, start, end, False)
+        assert bars is not None
+        days = np.split(bars.close, np.flatnonzero(np.diff(bars.start_ns // DAY_NS)) + 1)
+        closes = [(day[0], day[330], day[-240], day[-1]) for day in days if len(day) == 960]
+        for (*_, close, late), (_, early, *_) in pairwise(closes):
+            evenings.append(np.sign(late - close))
+            mornings.append(np.sign(early - late))
+
+    # 600 pairs, so a standard error of 0.04.
+    assert abs(np.corrcoef(evenings, mornings)[0, 1]) < 0.16
+
+
+@pytest.mark.parametrize("symbol", TWO_IN_THE_FAST_SUITE)
 def test_the_way_to_noon_says_nothing_about_the_close(symbol: str) -> None:
     sessions = [closes for closes in by_session(year_of(7, symbol, "30 mins")) if len(closes) == 13]
     before = np.array([np.log(closes[6] / closes[0]) for closes in sessions])
@@ -87,7 +164,7 @@ def averages(closes: FloatArray, span: int) -> FloatArray:
     return found
 
 
-@pytest.mark.parametrize("symbol", NAMES)
+@pytest.mark.parametrize("symbol", TWO_IN_THE_FAST_SUITE)
 def test_macd_earns_nothing(symbol: str) -> None:
     closes = by_session(year_of(7, symbol, "5 mins"))
     bars = np.concatenate(closes)
@@ -134,6 +211,30 @@ def test_a_clock_runs_from_the_open_to_the_close(clock: object) -> None:
     assert (moments[0], moments[-1], len(moments)) == (0.0, 1.0, 391)
     assert (np.diff(moments) > 0).all()
     assert clock(KNOTS) == pytest.approx(moments[::26], abs=1e-12)
+
+
+def test_the_bends_of_a_minute_are_those_of_a_bridge() -> None:
+    # A Brownian bridge has the variance x (1 - x) at x and the covariance x (1 - y) between x and a later y.
+    drawn = bends(keys_at(3, np.arange(200_000)))
+
+    quarters = np.array([0.25, 0.5, 0.75])
+    expected = np.minimum.outer(quarters, quarters) - np.outer(quarters, quarters)
+    assert np.abs(np.cov(drawn) - expected).max() < 0.003
+    assert np.abs(drawn.mean(axis=1)).max() < 0.005
+
+
+def test_the_extremes_of_a_minute_are_those_of_its_course() -> None:
+    keys = keys_at(4, np.arange(300))
+    chance = np.random.default_rng(3)
+    open_, close = chance.integers(900, 1100, (2, 300))
+    deviation = chance.uniform(0.0, 30.0, 300)
+
+    highest, lowest = quarter_extremes(open_, close, deviation, keys)
+    knots = minute_course(open_.astype(np.float64), close.astype(np.float64), deviation, keys).knots
+
+    assert knots[:, [0, -1]].T.tolist() == [open_.tolist(), close.tolist()]
+    assert highest == pytest.approx(knots.max(axis=1), abs=1e-9)
+    assert lowest == pytest.approx(knots.min(axis=1), abs=1e-9)
 
 
 def test_a_session_of_fewer_minutes_than_parts_is_refused() -> None:
