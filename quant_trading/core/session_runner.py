@@ -275,6 +275,10 @@ class SessionRunner:
         last, self._last_look = self._last_look, self._now()
         return (self._last_look.ns - last.ns) / 1e9 - (self._last_look.seconds - last.seconds)
 
+    def clock_was_set(self) -> None:
+        """Take note that the program has set the session's clock: that is no jump of the machine's."""
+        self._last_look = self._now()
+
     def _compare_clocks(self, seconds: float) -> None:
         """Note how far TWS's clock is ahead of ours; it tells whole seconds, cut off."""
         seconds += 0.5

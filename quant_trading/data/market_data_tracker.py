@@ -23,9 +23,11 @@ from quant_trading.core.connect_options import add_connect_options, endpoint_of
 from quant_trading.domain.errors import ConnectionFailed, ConnectionLost, DeskError, UsageError
 
 if TYPE_CHECKING:
+    from quant_trading.core.ibkr_connection import IBKRConnection
     from quant_trading.core.session_thread import IBKRSession
     from quant_trading.core.streams import StreamNote
     from quant_trading.core.supervisor import Report
+    from quant_trading.core.tws_clock import TwsClock
     from quant_trading.data.tracker_feed import Feed, TrackedBar
     from quant_trading.data.tracker_record import Recorder
     from quant_trading.data.tracker_table import LiveTable
@@ -127,7 +129,7 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
         stack.callback(session.stop)
         session.start()
         _wait_for_first(session, endpoint.timeout_seconds)
-        ahead = session.call(clock.set_by).total_seconds()
+        ahead = _go_by_tws(session, clock)
         if ahead:
             _say(f"Clock - TWS's clock is {ahead:+.0f} s from this machine's: times are TWS's")
         table = None
@@ -148,6 +150,17 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
     for line in tracker.summary():
         _say(line)
     return 0
+
+
+def _go_by_tws(session: "IBKRSession", clock: "TwsClock") -> float:
+    """Set the session's clock by TWS's; return by how many seconds it was behind."""
+
+    async def set_clock(connection: "IBKRConnection") -> float:
+        ahead = (await clock.set_by(connection)).total_seconds()
+        session.runner.clock_was_set()
+        return ahead
+
+    return session.call(set_clock)
 
 
 def _recorders(options: Namespace, stack: ExitStack) -> "list[Recorder]":

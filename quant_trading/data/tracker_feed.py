@@ -103,6 +103,7 @@ class Feed:
         self._calendar = calendar
         self._lag_ns: int | None = None if takes_delayed else 0  # None until the first data tell
         self._first_delayed_ns = 0
+        self._withheld = (history, now_ns) if takes_delayed else None  # of minutes that may not have passed yet
         self._grace_ns = grace_ns
         self._lines = {minutes: _Line() for minutes in timeframes}
         self._is_snapshot = True
@@ -186,6 +187,7 @@ class Feed:
         told: Sequence[TrackedBar] = ()
         if is_trade and not is_late and self._lag_ns is None:
             self._lag_ns = 0
+            self._catch_up()
             told = self._began(ns, ns)
         lag = self._lag_ns
         if is_trade and lag is not None and (lag > 0) is is_late:
@@ -210,7 +212,18 @@ class Feed:
             return ()
         if "VOLUME" in self.quotes:  # what has been told so far is the past
             self._is_snapshot, self._has_volume, self._total = False, True, self.quotes["VOLUME"]
+        self._catch_up()
         return self._began(ns - lag, ns)
+
+    def _catch_up(self) -> None:
+        """Warm up with the minutes of history that were withheld until it was known how late the data are."""
+        withheld, self._withheld = self._withheld, None
+        if withheld is None or withheld[0] is None or not self._has_history:
+            return
+        self._add_history(withheld[0], withheld[1] - (self._lag_ns or 0))
+        if self._known_until:
+            self._lined(self._bars.release(self._known_until + self._grace_ns))
+            self._bars.hold()
 
     def _volume(self, ns: int, total: float) -> Sequence[TrackedBar]:
         self.quotes["VOLUME"] = total

@@ -43,8 +43,8 @@ class Truth:
         equal: bars with the same prices and volume in both.
         changed: bars with others; `stored` is what was recorded, `received` what is served.
         only_recorded, only_served: starts of bars that one side lacks.
-        recorded_crossings, served_crossings: of MACD(12, 26, 9) within the day.
-        warm_up_bars: served bars before the day that both sides' MACD started from.
+        recorded_crossings, served_crossings: of MACD(12, 26, 9) from the first recorded bar to the last.
+        warm_up_bars: served bars before these that both sides' MACD started from.
     """
 
     symbol: str
@@ -95,7 +95,10 @@ def compare(symbol: str, day: date, recorded: BarColumns, served: BarColumns) ->
         if not found.any():
             raise DataGap(f"{symbol}: there are no {whose} bars of {day}; name a day that has some")
     live, now = _rows(recorded, own), _rows(served, other)
-    before = _rows(served, exchange_days(served.start_ns) < number)
+    # A tracker that was started within the day had the bars before as its warm-up.
+    began, ended = int(live.start_ns[0]), int(live.start_ns[-1])
+    before = _rows(served, served.start_ns < began)
+    span = _rows(served, (served.start_ns >= began) & (served.start_ns <= ended))
     _, i, j = np.intersect1d(live.start_ns, now.start_ns, assume_unique=True, return_indices=True)
     left, right = (np.column_stack([getattr(b, n)[k] for n in _NUMBERS]) for b, k in ((live, i), (now, j)))
     differing = np.flatnonzero(~((left == right) | (np.isnan(left) & np.isnan(right))).all(axis=1))
@@ -106,7 +109,7 @@ def compare(symbol: str, day: date, recorded: BarColumns, served: BarColumns) ->
         symbol, day, len(i) - len(differing), changed,
         tuple(np.setdiff1d(live.start_ns, now.start_ns).tolist()),
         tuple(np.setdiff1d(now.start_ns, live.start_ns).tolist()),
-        _crossings(before.close, live.start_ns, live.close), _crossings(before.close, now.start_ns, now.close),
+        _crossings(before.close, live.start_ns, live.close), _crossings(before.close, span.start_ns, span.close),
         len(before.close),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from rich.console import Console
 
 from quant_trading.core.session_thread import IBKRSession
 from quant_trading.core.streams import NoteKind, StreamBar, StreamNote, Tick
-from quant_trading.data.market_data_tracker import Tracker, main
+from quant_trading.core.tws_clock import TwsClock
+from quant_trading.data.market_data_tracker import Tracker, _go_by_tws, main
 from quant_trading.data.tracker_feed import WARMUP_BARS, Feed, TrackedBar
 from quant_trading.data.tracker_lines import TickLines, bar_lines, price_text, size_text
 from quant_trading.data.tracker_record import HEADER, CsvRecorder
@@ -27,7 +28,7 @@ from quant_trading.domain.bars import BarColumns
 from quant_trading.domain.errors import ConfigError
 from quant_trading.indicators.macd import macd
 from quant_trading.refdata.sessions import at
-from tests.core.meddler import PORT, Meddler, simulator
+from tests.core.meddler import PORT, Meddler, simulator, virtual
 from tests.core.supervised import VirtualClock
 from tests.tools.test_sim import running
 
@@ -356,6 +357,26 @@ async def _history(connection: Any, symbol: str) -> list[list[float]]:
             rows.volume.tolist(), strict=True,
         )
     ]  # fmt: skip
+
+
+def test_a_clock_that_is_set_by_tws_is_no_jump_of_the_machine() -> None:
+    class Wrong(VirtualClock):
+        """Thirty hours ahead."""
+
+        def now(self) -> datetime:
+            return super().now() + timedelta(hours=30)
+
+    with virtual(simulator()) as loop:
+        clock = TwsClock(Wrong(loop))
+        session = IBKRSession("127.0.0.1", PORT, 16, loop=loop, clock=clock, environ={})
+        session.start()
+        session.wait_until_live(30)
+        assert _go_by_tws(session, clock) == pytest.approx(-108_000, abs=1)
+        loop.run_until_complete(asyncio.sleep(60))
+        reports = session.reports
+        session.stop()
+    assert [one.text for one in reports if "jumped" in one.text] == []
+    assert session.outages == ()
 
 
 def test_an_unknown_symbol_is_said_and_the_others_go_on() -> None:

@@ -136,6 +136,8 @@ def test_who_has_the_subscription_gets_live_data_all_the_same() -> None:
     assert_whole(kept, "AAPL", 1)
     assert kept.of("AAPL", 1)[-1].bar.end_ns >= at(DAY, "10:02")
     assert not any(told.is_delayed for told in kept.bars)
+    # It began at 10:00: what was before is history, and nobody is told it as news.
+    assert kept.of("AAPL", 1)[0].bar.start_ns == at(DAY, "09:59")
 
 
 # Ticks by hand.

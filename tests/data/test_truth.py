@@ -73,6 +73,16 @@ def test_holes_are_named_on_either_side():
     assert not turned.is_warm
 
 
+def test_a_tracker_that_was_started_within_the_day_is_judged_by_what_it_saw():
+    """The last 30 bars alone: the bars before are warm-up for both sides, and their crossings are nobody's."""
+    whole = compare("AAPL", DAY, cut(SERVED, LAST), SERVED)
+    found = compare("AAPL", DAY, cut(SERVED, slice(-30, None)), SERVED)
+    assert (found.equal, len(found.only_served), found.changed_signals) == (30, 48, 0)
+    first = SERVED.start_ns[-30]
+    assert found.served_crossings == tuple(one for one in whole.served_crossings if one.start_ns >= first)
+    assert found.warm_up_bars == whole.warm_up_bars + 48
+
+
 def test_a_day_without_bars_is_refused():
     with pytest.raises(DataGap, match="no recorded bars of 2018-07-13"):
         compare("AAPL", date(2018, 7, 13), SERVED, SERVED)
