@@ -90,20 +90,21 @@ class DownloadLedger:
                     "asked for again"
                 ) from error
 
-    def note(self, line: LedgerLine) -> None:
-        """Add a line; it is on the medium when this returns.
+    def note(self, *lines: LedgerLine) -> None:
+        """Add lines; they are on the medium when this returns.
 
         Raises:
             ConfigError: when the file cannot be written.
         """
         with series_lock(self.path.parent):
             try:
-                _append(self.path, line.encode())
+                _append(self.path, b"".join(line.encode() for line in lines))
             except OSError as error:
                 raise ConfigError(
                     f"{self.path} cannot be written ({error.strerror}); choose another place or free this one"
                 ) from error
-        self._learn(line)
+        for line in lines:
+            self._learn(line)
 
     def covers(self, from_ns: int, until_ns: int) -> bool:
         """Return whether all of [from_ns, until_ns) was answered, with bars or as empty."""
@@ -148,8 +149,8 @@ class DownloadLedger:
         self._covered = sorted([*apart, (from_ns, until_ns)])
 
 
-def _append(path: Path, line: bytes) -> None:
-    """Add a whole line; the caller holds the lock, so a last line without an end is what a killed writer left."""
+def _append(path: Path, lines: bytes) -> None:
+    """Add whole lines; the caller holds the lock, so a last line without an end is what a killed writer left."""
     with path.open("a+b") as file:
         size = file.seek(0, os.SEEK_END)
         if size:
@@ -157,7 +158,7 @@ def _append(path: Path, line: bytes) -> None:
             if file.read() != b"\n":
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(line)
+        file.write(lines)
         file.flush()
         os.fsync(file.fileno())
 

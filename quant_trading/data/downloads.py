@@ -15,7 +15,6 @@ from quant_trading.core.history_pages import Cell, Page, Stretch, adjusted_page,
 from quant_trading.data.bar_store import BarMeta, BarStore, Series
 from quant_trading.data.download_ledger import CERTAIN, LEDGER_FILE, DownloadLedger, LedgerLine
 from quant_trading.data.macd_csv import macd_csv_path, write_macd_csv
-from quant_trading.data.store_writer import Appended
 from quant_trading.domain.bar_sizes import BarSize
 from quant_trading.domain.bars import BarColumns, IntArray
 from quant_trading.domain.errors import DataGap
@@ -25,6 +24,7 @@ __all__ = ["Holes", "SeriesDownload", "Written"]
 
 _SECOND_NS = 1_000_000_000
 _HOUR, _DAY = 3_600, 86_400
+_ROWS_PER_PAGE, _MOST_WAITING = 10_000, 16
 _LOOK_BACK = timedelta(days=14)  # within which there is a session in any case
 
 
@@ -58,6 +58,16 @@ class Holes:
     short: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A page that came, see `SeriesDownload.take`."""
+
+    page: Page
+    bars: BarColumns
+    asked_at: datetime
+    replace: bool
+
+
 class SeriesDownload:
     """The bars of one symbol, size and kind.
 
@@ -80,6 +90,9 @@ class SeriesDownload:
         self._size, self._what, self._all_hours = size, what, all_hours
         self._place = store.folder_of(symbol, size.words, what, all_hours=all_hours)
         self.ledger = DownloadLedger(self._place / LEDGER_FILE)
+        found = store.manifest(symbol, size.words, what, all_hours=all_hours)
+        self._rows = 0 if found is None else found.rows
+        self._waiting: list[_Taken] = []
 
     # Planning.
 
@@ -183,8 +196,10 @@ class SeriesDownload:
 
     # Taking.
 
-    def take(self, page: Page, bars: BarColumns, asked_at: datetime, *, replace: bool = False) -> Appended:
-        """Bring the bars of a page into the store and note it; return what was new, the same and changed.
+    def take(self, page: Page, bars: BarColumns, asked_at: datetime, *, replace: bool = False) -> None:
+        """Take the bars of a page; once there are enough of them they go into the store, and then into the ledger.
+
+        A file of the store is written as a whole, so the larger it is, the more pages are brought in at once.
 
         Args:
             page: what was asked.
@@ -193,21 +208,55 @@ class SeriesDownload:
             replace: changed bars take their new values.
 
         Raises:
-            DataGap: when the bars cannot be joined with those that are stored, after a split for example.
+            DataGap, ConfigError: as `flush`.
+        """
+        self._waiting.append(_Taken(page, bars, asked_at, replace or self._what == "ADJUSTED_LAST"))
+        if len(self._waiting) > min(self._rows // _ROWS_PER_PAGE, _MOST_WAITING):
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring what was taken into the store and note it.
+
+        Raises:
+            DataGap: when bars of a page are unsound, or cannot be joined with those that are stored, after a split for
+                example; that page counts as failed, the others are brought in.
             ConfigError: when the place cannot be written.
         """
-        done = Appended(0, 0)
-        if len(bars.start_ns):
-            meta = BarMeta("ibkr", asked_at, self._what, self._all_hours)
-            replace = replace or self._what == "ADJUSTED_LAST"
-            done = self._store.append(self.symbol, self._size.words, bars, meta, replace=replace)
-        self.added, self.same = self.added + done.added, self.same + done.same
-        self.changed += len(done.changed)
-        outcome = "received" if len(bars.start_ns) else "empty"
-        lacking = self._lacking(page, bars)
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        try:
+            self._bring(waiting)
+            return
+        except DataGap:
+            pass  # of which page is found out one by one
+        last: DataGap | None = None
+        for one in waiting:
+            try:
+                self._bring([one])
+            except DataGap as error:
+                self.fail(one.page, str(error), one.asked_at)
+                last = error
+        if last is not None:
+            raise last
+
+    def _bring(self, taken: Sequence[_Taken]) -> None:
+        parts = sorted((one for one in taken if len(one.bars.start_ns)), key=lambda one: one.page.start_ns)
+        if parts:
+            names = BarColumns.__slots__
+            bars = BarColumns(*(np.concatenate([getattr(one.bars, name) for one in parts]) for name in names))
+            meta = BarMeta("ibkr", parts[0].asked_at, self._what, self._all_hours)
+            done = self._store.append(self.symbol, self._size.words, bars, meta, replace=parts[0].replace)
+            self.added, self.same = self.added + done.added, self.same + done.same
+            self.changed += len(done.changed)
+            self._rows += done.added
+        self.ledger.note(*(self._line(one) for one in taken))
+
+    def _line(self, one: _Taken) -> LedgerLine:
+        page, count = one.page, len(one.bars.start_ns)
         until_ns = page.end_ns - page.end_ns % _SECOND_NS
-        self.ledger.note(LedgerLine(asked_at, page.start_ns, until_ns, outcome, len(bars.start_ns), lacking))
-        return done
+        outcome, lacking = "received" if count else "empty", self._lacking(page, one.bars)
+        return LedgerLine(one.asked_at, page.start_ns, until_ns, outcome, count, lacking)
 
     def fail(self, page: Page, fault: str, asked_at: datetime) -> None:
         """Note that a page was not answered; it stays to be asked."""
@@ -223,12 +272,13 @@ class SeriesDownload:
     # Ending.
 
     def write_csv(self) -> Written | None:
-        """Write the CSV file of all stored bars, adjusted for splits; return None when there are no bars.
+        """Flush, and write the CSV file of all stored bars, adjusted for splits; return None when there are no bars.
 
         Raises:
-            DataGap: when stored bars are unsound.
+            DataGap: as `flush`, and when stored bars are unsound.
             ConfigError: when the place cannot be written.
         """
+        self.flush()
         if self._store.manifest(self.symbol, self._size.words, self._what, all_hours=self._all_hours) is None:
             return None
         bars = self._store.columns(self.symbol, self._size.words, self._what, all_hours=self._all_hours)

@@ -65,9 +65,13 @@ class FetchRun:
             if not pages:
                 self._attempt(symbol, self._finish)
         request = self._request
-        self._source.fetch(
-            wishes, request.size, request.what, self._take, all_hours=request.all_hours, say=self._progress.say
-        )
+        try:
+            self._source.fetch(
+                wishes, request.size, request.what, self._take, all_hours=request.all_hours, say=self._progress.say
+            )
+        finally:
+            for symbol in self._downloads:  # of an interrupted download, too
+                self._attempt(symbol, self._flush)
         if self._source.violations:
             self._progress.say(f"TWS called the pace a violation {self._source.violations} times")
 
@@ -140,11 +144,10 @@ class FetchRun:
         if answer.bars is None:
             download.fail(page, answer.fault, self._asked_at)
             raise DataGap(answer.fault)
-        try:
-            download.take(page, answer.bars, self._asked_at, replace=self._request.refresh)
-        except DataGap as error:
-            download.fail(page, str(error), self._asked_at)
-            raise
+        download.take(page, answer.bars, self._asked_at, replace=self._request.refresh)
+
+    def _flush(self, symbol: str) -> None:
+        self._downloads[symbol].flush()
 
     def _finish(self, symbol: str) -> None:
         """Write the file of a symbol and say what there is."""

@@ -203,7 +203,8 @@ def test_a_changed_bar_is_kept_with_both_values_and_refresh_takes_the_new_one(tm
     [page] = one.plan(back("2 D"), NOW, refresh=True)
     new = with_close(tws(page), 5, 19.5)
     place = tmp_path / "store" / "5m" / "SMR"
-    assert len(one.take(page, new, ASKED).changed) == 1
+    one.take(page, new, ASKED)
+    assert one.changed == 1
     [row] = read_changed(place)
     assert row[1] == "stored" and float(row[7]) == tws(page).close[5] and row[12] == "19.5"
     assert same_bars(BarStore(tmp_path / "store").columns("SMR", "5 mins"), tws(page))
@@ -220,6 +221,38 @@ def test_after_a_split_nothing_is_mixed(tmp_path: Path) -> None:
     with pytest.raises(DataGap, match=r"as after a split of 2 for 1; nothing was written"):
         one.take(page, halved, ASKED)
     assert not one.ledger.covers(page.start_ns, page.end_ns)
+
+
+def test_many_pages_of_a_large_series_are_brought_in_at_once(tmp_path: Path) -> None:
+    one = a_download(tmp_path)
+    pages = one.plan(back("1 Y"), NOW)
+    series = tmp_path / "store" / "5m" / "SMR"
+    written = set()
+    for page in pages:
+        one.take(page, tws(page), ASKED)
+        written.add((series / "manifest.json").read_bytes())
+    # 50 weeks of 390 bars: up to 10,000 bars each page by itself, from then on two
+    assert len(pages) == 50 and 36 <= len(written) <= 40
+    one.flush()
+    assert a_download(tmp_path).plan(back("1 Y"), NOW) == []
+
+
+def test_an_unsound_page_among_many_fails_alone(tmp_path: Path) -> None:
+    one = a_download(tmp_path)
+    pages = one.plan(back("10 W"), NOW)
+    one._rows = 10**6  # as of a large series: they wait for each other
+    bad = pages[3]
+    for page in pages:
+        bars = tws(page)
+        if page is bad:
+            bars = replace(bars, high=bars.low - 1.0)
+        one.take(page, bars, ASKED)
+    with pytest.raises(DataGap, match="expected prices above 0, high not below low"):
+        one.flush()
+    again = a_download(tmp_path)
+    assert [line.outcome for line in again.ledger.lines].count("failed") == 1
+    assert set(days_of([bad])) <= set(days_of(again.plan(back("10 W"), NOW)))
+    assert all(again.ledger.covers(page.start_ns, page.end_ns) for page in pages if page is not bad)
 
 
 def test_splits_are_applied_when_the_file_is_written_and_the_store_stays_raw(tmp_path: Path) -> None:
