@@ -137,7 +137,7 @@ class SeriesDownload:
         first = len(cells) - len(stretch.cells)
         if self._what == "ADJUSTED_LAST":  # each dividend moves every bar before it
             return [adjusted_page(self._size, stretch.cells, stretch.until_ns, now_ns)]
-        every = range(first, len(cells))
+        every = [index for index in range(first, len(cells)) if not self._is_before_first(cells[index])]
         if refresh or self._size.seconds > _DAY:
             return pages_of(self._size, cells, every, stretch.until_ns)
         counts = self._counts(cells)
@@ -157,12 +157,16 @@ class SeriesDownload:
         """Note that TWS has no bars before `first_bar_ns`; the session before it is asked all the same."""
         if self.ledger.first_bar_ns != first_bar_ns:
             self.ledger.note(LedgerLine(asked_at, first_bar_ns, first_bar_ns, "first"))
-        cells = [cell for cell in stretch.cells if cell.end_ns <= first_bar_ns - _DAY * _SECOND_NS]
+        cells = [cell for cell in stretch.cells if self._is_before_first(cell)]
         if not cells or self.ledger.covers(cells[0].start_ns, cells[-1].end_ns):
             return
         text = f"the first bar TWS has is of {exchange_date(first_bar_ns)}"
         lacking = dict.fromkeys((cell.start_ns for cell in cells), 0)
         self.ledger.note(LedgerLine(asked_at, cells[0].start_ns, cells[-1].end_ns, "empty", 0, lacking, text))
+
+    def _is_before_first(self, cell: Cell) -> bool:
+        first_ns = self.ledger.first_bar_ns
+        return first_ns is not None and cell.end_ns <= first_ns - _DAY * _SECOND_NS
 
     def _before(self, cell: Cell) -> tuple[Cell, ...]:
         try:

@@ -185,6 +185,8 @@ def test_what_lies_before_the_first_bar_is_never_asked(tmp_path: Path) -> None:
     one.nothing_before(stretch, listed, ASKED)
     assert [line.outcome for line in one.ledger.lines] == ["first", "empty", "received"]
     assert a_download(tmp_path).ledger.first_bar_ns == listed, "it need not be asked again"
+    refreshed = one.plan(stretch, NOW, refresh=True)
+    assert days_of(refreshed) == [date(2025, 12, day) for day in (2, 3, 4, 5)]
     asked_again = one.plan(stretch, NOW, repair=True)
     assert date(2025, 12, 1) not in days_of(asked_again) and date(2025, 12, 2) in days_of(asked_again)
 
