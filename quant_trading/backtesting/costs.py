@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,13 +21,9 @@ from quant_trading.backtesting.settings import BacktestSettings, CommissionPlan,
 from quant_trading.backtesting.trades import Splits
 from quant_trading.domain.actions import CorporateAction
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
-from quant_trading.refdata.commissions import (
-    FIXED_PLAN_US_STOCKS,
-    REGULATORY_FEES,
-    TIERED_PLAN_US_STOCKS,
-    FixedPlan,
-    TieredPlan,
-)
+
+if TYPE_CHECKING:  # most runs know no plan: they do not wait for the tables
+    from quant_trading.refdata.commissions import FixedPlan
 
 __all__ = ["month_numbers", "plan_rows", "sales_rows", "session_gaps", "splits_of", "tables_for"]
 
@@ -68,6 +65,8 @@ def plan_rows(plan: CommissionPlan, sessions: IntArray) -> FloatArray:
 
     The fixed plan is a plan of one tier without further fees.
     """
+    from quant_trading.refdata.commissions import FIXED_PLAN_US_STOCKS, TIERED_PLAN_US_STOCKS, TieredPlan
+
     dated: Sequence[FixedPlan | TieredPlan]
     dated = FIXED_PLAN_US_STOCKS if plan is CommissionPlan.IBKR_FIXED else TIERED_PLAN_US_STOCKS
     rows = []
@@ -88,6 +87,8 @@ def plan_rows(plan: CommissionPlan, sessions: IntArray) -> FloatArray:
 
 def sales_rows(sessions: IntArray) -> FloatArray:
     """Return the rows of the SEC's and FINRA's fees on sales, as `loop_types` has them."""
+    from quant_trading.refdata.commissions import REGULATORY_FEES
+
     rows = [
         [_first_bar(fee.valid_from, sessions), float(fee.sec_rate), float(fee.taf_per_share), float(fee.taf_cap)]
         for fee in REGULATORY_FEES

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from quant_trading.backtesting.metric_table import MetricRow
 from quant_trading.backtesting.metrics import Metrics
 from quant_trading.backtesting.report_words import conventions_of
 from quant_trading.backtesting.results import BacktestResult, SymbolRow
-from quant_trading.backtesting.significance import Bootstrap
 from quant_trading.backtesting.trades import Splits, Trades
 from quant_trading.data import findings as data_findings
 from quant_trading.data.store import SourceFile
@@ -19,6 +19,9 @@ from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
 from quant_trading.refdata.sessions import exchange_clock_ns
 from quant_trading.reporting import model
 from quant_trading.reporting.formats import shown, time_text
+
+if TYPE_CHECKING:
+    from quant_trading.backtesting.significance import Bootstrap
 
 __all__ = ["MOST_PRICES", "Background", "markers_of", "report_data"]
 
@@ -49,6 +52,7 @@ class Background:
         benchmark: its name and float64[T] prices on the bars of the run, NaN where it has none.
         sources: the files that were read; findings: of the data checker; causality: the verdict.
         bootstrap, sweep: when they were made.
+        with_prices: whether the report shows bars and fills; a console does not.
     """
 
     created: str
@@ -60,8 +64,9 @@ class Background:
     sources: Sequence[SourceFile] = ()
     findings: Sequence[data_findings.Finding] = ()
     causality: model.Causality | None = None
-    bootstrap: Bootstrap | None = None
+    bootstrap: "Bootstrap | None" = None
     sweep: model.Sweep | None = None
+    with_prices: bool = True
 
 
 def report_data(run: BacktestResult, background: Background) -> model.ReportData:
@@ -76,7 +81,8 @@ def report_data(run: BacktestResult, background: Background) -> model.ReportData
         sessions=model.SessionCurve(days.astype("datetime64[D]"), run.session_curve),
         key_figures=_key_figures(run, background), metrics=_metrics(_figures(run, background), run.sessions[:1], days),
         intervals=_intervals(background.bootstrap), symbol_table=_symbol_table(run.by_symbol()),
-        trades=_trades(run.trades, run.symbols, times), prices=_prices(run, times), costs=_costs(run.metrics),
+        trades=_trades(run.trades, run.symbols, times), prices=_prices(run, times) if background.with_prices else (),
+        costs=_costs(run.metrics),
         parameters=(*how.parameters.items(), *(background.parameters or {}).items()),
         conventions=conventions_of(how.settings, how.exits), sources=_sources(background.sources, bars, times),
         findings=tuple(_finding(item) for item in background.findings), causality=background.causality,
@@ -154,7 +160,7 @@ def _figure(row: MetricRow) -> model.Figure:
     return model.Figure(row.name, value, kind)
 
 
-def _intervals(bootstrap: Bootstrap | None) -> tuple[model.Interval, ...]:
+def _intervals(bootstrap: "Bootstrap | None") -> tuple[model.Interval, ...]:
     """Return the bootstrap's intervals."""
     if bootstrap is None:
         return ()

@@ -6,7 +6,6 @@ Prints the trade blotter, the equity curve and a summary per symbol, and writes 
 
 import os
 import sys
-import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from quant_trading.backtesting.inputs import Inputs
     from quant_trading.backtesting.results import BacktestResult
     from quant_trading.backtesting.settings import BacktestSettings
+    from quant_trading.backtesting.significance import Bootstrap
     from quant_trading.data.findings import Finding
     from quant_trading.domain.actions import CorporateAction
     from quant_trading.domain.bars import BarPanel, FloatArray
@@ -200,6 +200,8 @@ def _run(options: Namespace, arguments: Sequence[str], environ: Mapping[str, str
 
 def _own_line(error: BaseException) -> str | None:
     """Return the file and line of a strategy in which an error arose; None when it was not in one."""
+    import traceback
+
     from quant_trading.plugins import strategy_files
 
     files = strategy_files()
@@ -330,14 +332,12 @@ def _indicators(run: _Run) -> "dict[str, FloatArray]":
 
 def _report_data(run: _Run, record: "Record", verdict: "Verdict | None", sweep: "Sweep | None") -> "ReportData":
     from quant_trading.backtesting.report_data import Background, report_data
-    from quant_trading.backtesting.significance import bootstrap
     from quant_trading.data.findings import grouped
     from quant_trading.reporting.model import Causality
     from quant_trading.settings.system_clock import SystemClock
 
     result = record.result
     needs_page = run.options.report is not None
-    returns = result.session_curve[1:] / result.session_curve[:-1] - 1.0
     background = Background(
         created=f"{SystemClock().now():%Y-%m-%d %H:%M} UTC",
         version=record.version,
@@ -346,11 +346,20 @@ def _report_data(run: _Run, record: "Record", verdict: "Verdict | None", sweep: 
         sources=run.inputs.sources,
         findings=grouped(run.findings),
         causality=Causality(None, record.causality[1]) if verdict is None else Causality(verdict.passed, verdict.text),
-        bootstrap=bootstrap(returns, seed=run.options.seed + 1) if needs_page and len(returns) >= 20 else None,
+        bootstrap=_bootstrap(result, run.options.seed) if needs_page else None,
         sweep=sweep,
+        with_prices=needs_page,
     )
     report = report_data(result, background)
     return replace(report, conventions=(*report.conventions, *_also_said(run, result)))
+
+
+def _bootstrap(result: "BacktestResult", seed: int) -> "Bootstrap | None":
+    """Return the intervals of a run of at least 20 sessions."""
+    from quant_trading.backtesting.significance import bootstrap
+
+    returns = result.session_curve[1:] / result.session_curve[:-1] - 1.0
+    return bootstrap(returns, seed=seed + 1) if len(returns) >= 20 else None
 
 
 def _also_said(run: _Run, result: "BacktestResult") -> "Iterator[tuple[str, str]]":
