@@ -26,6 +26,17 @@ settings.register_profile("default", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True, database=None)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, or one of them would be alone at the end while the other process has nothing."""
+
+    def early(item: pytest.Item) -> int:
+        marker = item.get_closest_marker("slow")
+        return marker.kwargs.get("early", 0) if marker else 0
+
+    items.sort(key=early, reverse=True)  # stable: neighbours stay together
+
+
 def pytest_collection_finish() -> None:
     """Take what stays to the end, modules and thousands of items, out of the collector's sight: it is a lot to walk."""
     gc.collect()

@@ -10,7 +10,8 @@ from quant_trading.core.supervisor import ReportKind, SupervisorState
 from quant_trading.tws_sim.scenario import load_scenario, moment_ns
 from tests.core.supervised import Play, play
 
-pytestmark = [pytest.mark.slow, pytest.mark.expects_client_errors]
+# First of all: they share one week, which another process that took some of them would have to play as well.
+pytestmark = [pytest.mark.slow(early=3), pytest.mark.expects_client_errors]
 
 _MINUTE_NS = 60_000_000_000
 

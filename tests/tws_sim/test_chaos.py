@@ -50,7 +50,7 @@ def test_the_same_seed_is_the_same_transcript_in_other_processes() -> None:
     assert len(set(one)) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.slow(early=2)
 @pytest.mark.timeout(1800)
 def test_two_hundred_seeds_under_three_hash_seeds() -> None:
     runs = [hashes_in_another_process(0, 200, hash_seed) for hash_seed in (0, 1, 12345)]

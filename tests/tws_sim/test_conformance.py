@@ -8,7 +8,7 @@ from quant_trading.tws_sim.requests import REQUEST_NAMES
 from tests.tws_sim.conformance import COMMAND, PAGE, VALUES, Prober, page, ranges
 
 
-@pytest.mark.slow
+@pytest.mark.slow(early=1)
 def test_the_page_says_what_the_simulator_does() -> None:
     written, made = PAGE.read_text(encoding="utf-8").splitlines(), page().splitlines()
     changed = list(difflib.unified_diff(written, made, "docs", "now", lineterm="", n=0))
