@@ -3,7 +3,7 @@
 Prints figures with goals beside them and never fails on a time: the machine decides that. A lost bar is an error.
 
     ./desk bench market_data
-    python -m benchmarks.bench_market_data --only path --seconds 60
+    python -m benchmarks.bench_market_data --only path --seconds 10
 """
 
 import argparse
@@ -325,7 +325,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench_market_data", description="Measure live market data.")
     names = ("aggregator", "path", "memory", "sessions")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="measure these only")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of the whole path (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the whole path (default: %(default)s)")
     parser.add_argument("--serve", type=Path, metavar="PORT_FILE", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:

@@ -111,7 +111,7 @@ class Feed:
         self._total = self._counted = 0.0
         self._last_came_with: float | None = None
         self._recent: dict[int, Bar] = {}
-        self._known_until = 0  # end of the newest minute of history
+        self._known_until = self._needs_until = 0  # end of the newest minute of history, and which end is wanted
         self._waits_for: set[str] = set()
         self.due_ns: int | None = None  # from then on history has the minute in which the stream began
         start_ns = int(history.start_ns[0]) if history is not None and len(history.start_ns) else None
@@ -295,7 +295,8 @@ class Feed:
             self._waits_for.add("start")
             return self._go_on("start", now_ns)
         self._waits_for.add("start")
-        self.due_ns = end_ns + _SETTLE_NS
+        self._needs_until = end_ns
+        self.due_ns = end_ns + _SETTLE_NS + (self._lag_ns or 0)
         return ()
 
     def backfill(self, bar: StreamBar) -> None:
@@ -305,9 +306,8 @@ class Feed:
 
     def fill_start(self, history: BarColumns, now_ns: int) -> Sequence[TrackedBar]:
         """Take the history asked for at `due_ns`; bars go on when it has the minute in which the stream began."""
-        due_ns = self.due_ns
         self._add_history(history, now_ns - (self._lag_ns or 0))
-        if due_ns is None or self._known_until < due_ns - _SETTLE_NS:
+        if self.due_ns is None or self._known_until < self._needs_until:
             return ()
         self.due_ns = None
         return self._go_on("start", now_ns)

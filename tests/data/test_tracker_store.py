@@ -1,6 +1,5 @@
 """Live bars on their way into the store: journal, folding, kills at any point, and the day held against TWS."""
 
-import os
 import random
 import shutil
 import signal
@@ -27,8 +26,7 @@ from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.server import ThreadedTwsServer
 from quant_trading.tws_sim.simulator import Simulator
 from quant_trading.tws_sim.sources import open_source
-from tests.data.test_market_data_tracker import ROOT, command, scene
-from tests.tools.test_sim import running
+from tests.data.test_market_data_tracker import ROOT, scene
 
 MINUTE_NS = 60_000_000_000
 DAY = date(2026, 11, 19)
@@ -346,23 +344,3 @@ def test_sampled_quotes_lose_nothing_but_a_high_or_low(tmp_path, capsys, monkeyp
     _, out = truth(tmp_path / "store", capsys, "AAPL", str(DAY))
     assert f"AAPL {DAY}: " in out
     assert "385 were not recorded, 0 are not served" in out
-
-
-@pytest.mark.slow
-def test_record_and_truth_as_a_person_runs_them(tmp_path: Path) -> None:
-    """Two commands: record, then hold against the same market."""
-    with running("--source", "seed:7", "--now", "2026-11-19 10:00:50", "--speed", "1") as (_, port, _):
-        words = ("--port", str(port), "--symbols", "AAPL", "SPY", "--record", "--bars-only", "--bars", "2")
-        with command(*words, cwd=tmp_path) as process:
-            out, err = process.communicate(timeout=120)
-        assert (process.returncode, err) == (0, "")
-        lines = out.splitlines()
-        store = tmp_path / "market_data" / "store"
-        assert any(line.endswith(f"series were stored in {store}") for line in lines if line.startswith("Record - "))
-        assert any(line.startswith("Summary - ") and line.endswith(f"bars recorded in {store}") for line in lines)
-        done = subprocess.run(
-            [sys.executable, "-m", "quant_trading.tools.data", "truth", "AAPL,SPY", str(DAY), "--port", str(port)],
-            env=os.environ | {"QT_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-    assert (done.returncode, done.stderr) == (1, "")  # the day is not over: minutes were not recorded
-    assert done.stdout.splitlines()[0].startswith(f"AAPL {DAY}: ")

@@ -324,9 +324,10 @@ def _expected(port: int) -> dict[str, tuple[str, str]]:
 def test_bars_of_every_timeframe_with_their_macd(tmp_path: Path) -> None:
     """Started before 10:00, where bars of 1, 5 and 10 minutes end; 3-minute bars end at 10:00 too, 30 minutes in."""
     words = f"{MARKET_DATA} --bars-only --bars 4 --record --record-csv"
-    with serving("seed:7", "09:59:35", speed=1.0) as tws:
+    with serving("seed:7", "09:59:40", speed=1.0) as tws:
         code, out, err = run(words, tmp_path, tws.port)
         expected = _expected(tws.port)
+        truth = run(f"python -m quant_trading.tools.data truth AAPL {DAY} --port {tws.port}", tmp_path, tws.port)
         assert set(tws.simulator.counters) - {"reqAccountUpdates", "reqPositions"} <= TRACKER_MESSAGES
     assert (code, err) == (0, "")
     bars = [line for line in out.splitlines() if line.startswith("Bar - ")]
@@ -340,4 +341,6 @@ def test_bars_of_every_timeframe_with_their_macd(tmp_path: Path) -> None:
     assert sorted(path.parent.parent.name for path in (tmp_path / "market_data" / "store").rglob("2026-*.parquet")) == [
         "10m.live", "1m.live", "3m.live", "5m.live",
     ]  # fmt: skip
+    assert truth[1].startswith(f"AAPL {DAY}: 0 of 1 bars differ (0 in price), ")  # the day goes on: exit code 1
+    assert (truth[0], truth[2]) == (1, "")
     assert np.isfinite([float(row[name]) for name in ("MACD", "Signal", "Hist")]).all()
