@@ -21,14 +21,13 @@ _SPLIT = 134_217_729.0  # 2**27 + 1 cuts a double into two halves whose products
 _POWERS = np.array([10.0**k for k in range(23)])  # all of them exact
 _SURE = 2.0**-50  # relative; the error of a correction is less than half of it
 
-# Bounds of the exponents that repr() writes without "e": the places of the first digit.
-_BOUNDS = np.array([1e-4, 1e-3, 1e-2, 1e-1, *(10.0**k for k in range(17))])
-_LOWEST = -4
+_LOWEST, _HIGHEST = -4, 8  # exponents of the first digit of what is written here: 0.0001 up to 10**9
+_BOUNDS = np.array([1e-4, 1e-3, 1e-2, 1e-1, *(10.0**k for k in range(_HIGHEST + 2))])
+_TEN = np.array([10**k for k in range(19)])
+_GROUP = 10_000  # digits are written four at a time
 _CHUNK = 1 << 12  # the work arrays of a chunk stay within the cache
 _FEW = 48  # so many are written sooner one by one
-_LEAD = 7  # zeros before the 17 digits of a number in its row of characters
-_WIDTH = _LEAD + 17
-_ZERO, _POINT, _MINUS, _COMMA = (ord(c) for c in "0.-,")
+_ROOM = 7  # words of four characters that hold any number and its comma
 
 
 def quotients(digits: IntArray, places: IntArray | None) -> FloatArray:
@@ -72,7 +71,7 @@ def joined(values: FloatArray) -> str:
     if len(values) <= _FEW:
         return ",".join([_one(value) for value in values.tolist()])
     parts = [_written(np.ascontiguousarray(values[i : i + _CHUNK])) for i in range(0, len(values), _CHUNK)]
-    return b"".join(parts).decode()[:-1]
+    return b"".join(parts)[1:].decode()
 
 
 def _one(value: float) -> str:
@@ -80,21 +79,32 @@ def _one(value: float) -> str:
 
 
 def _written(values: FloatArray) -> bytes:
-    """Return the texts of a chunk, a comma after each."""
+    """Return the texts of a chunk, a comma before each."""
     size = np.abs(values)
-    is_plain = (size >= _BOUNDS[0]) & (size < 1e16)
-    size = np.where(is_plain, size, 1.0)
-    fraction, binary = np.frexp(size)
+    is_plain = (size >= _BOUNDS[0]) & (size < _BOUNDS[-1])
+    given = np.where(is_plain, size, 1.0)
+    fraction, binary = np.frexp(given)
     exponent = ((binary.astype(np.int64) - 1) * 1233) >> 12  # log10(2) is 1233 / 4096: this exponent or the next
-    exponent += size >= _BOUNDS[exponent + 1 - _LOWEST]
-    digits, is_sure = _shortest(size, exponent, fraction == 0.5)
-    is_plain &= is_sure
-    groups, trailing = _groups(digits)
-    # Row: zeros, digits. The point comes after the digit of the ones, at least one digit after the point.
-    point = exponent + _LEAD + 1
-    first = np.minimum(point - 1, _LEAD)
-    last = np.maximum(_WIDTH - trailing, point + 1)
-    return _laid_out(values, groups, (first, point, last), np.flatnonzero(~is_plain))
+    exponent += given >= _BOUNDS[exponent + 1 - _LOWEST]
+    digits, is_sure = _shortest(given, exponent, fraction == 0.5)
+    # The text reads back as the number, so no whole number lies between them.
+    whole = given.astype(np.int64)
+    rest = digits - whole * _TEN[np.minimum(16 - exponent, 16)]
+    is_zero = size == 0.0
+    if is_zero.any():
+        whole[is_zero], rest[is_zero] = 0, 0
+    others = np.flatnonzero(~(is_plain & is_sure | is_zero))
+    if 2 * len(others) > len(values):
+        return "".join([f",{_one(value)}" for value in values.tolist()]).encode()
+    words = [*_whole_words(whole), _word("."), *_decimal_words(rest, exponent)]
+    rows = np.zeros((len(values), max(1 + len(words), _ROOM if len(others) else 0)), dtype=np.uint32)
+    rows[:, 0] = np.where(np.signbit(values), _word(",-"), _word(","))
+    for k, word in enumerate(words):
+        rows[:, k + 1] = word
+    for i in others.tolist():
+        text = f",{_one(float(values[i]))}".encode().ljust(4 * rows.shape[1], b"\0")
+        rows[i] = np.frombuffer(text, dtype=np.uint32)
+    return rows.tobytes().translate(None, b"\0")
 
 
 def _shortest(size: FloatArray, exponent: IntArray, is_power: Any) -> tuple[IntArray, Any]:
@@ -124,60 +134,74 @@ def _shortest(size: FloatArray, exponent: IntArray, is_power: Any) -> tuple[IntA
     return found, is_sure & (exact >= 10**16) & (found < 10**17)
 
 
-def _groups(digits: IntArray) -> tuple[Any, IntArray]:
-    """Return uint8[T, 24], the digits of each number after seven zeros, and int64[T], how many zeros they end with."""
-    texts, zeros, _ = _tables()
-    groups = np.empty((len(digits), 6), dtype=np.uint32)
-    groups[:, 0] = texts[0]
-    trailing = np.zeros(len(digits), dtype=np.int64)
-    is_zero: Any = True
-    for k in range(5, 0, -1):
-        above = digits // 10_000
-        group = digits - above * 10_000
-        groups[:, k] = texts[group]
-        trailing += np.where(is_zero, zeros[group], 0)
-        is_zero = is_zero & (group == 0)
-        digits = above
-    return groups.view(np.uint8), trailing
+def _whole_words(whole: IntArray) -> list[Any]:
+    """Return the digits before the point, four to a word, without zeros before the first."""
+    full, begin, _ = _tables()
+    most = int(whole.max())
+    if most < _GROUP:
+        return [np.where(whole > 0, begin[whole], _word("0"))]
+    above = whole // _GROUP
+    group = whole - above * _GROUP
+    last = np.where(above > 0, full[group], np.where(group > 0, begin[group], _word("0")))
+    if most < _GROUP**2:
+        return [begin[above], last]
+    first = above // _GROUP
+    group = above - first * _GROUP
+    return [begin[first], np.where(first > 0, full[group], begin[group]), last]
+
+
+def _decimal_words(rest: IntArray, exponent: IntArray) -> list[Any]:
+    """Return the digits after the point, four to a word, without zeros at the end but for one that stands alone.
+
+    Args:
+        rest: what stands after the point, in units of 10**(exponent - 16).
+    """
+    full, _, end = _tables()
+    unit = _TEN[8 - exponent]
+    upper = rest // unit
+    lower = (rest - upper * unit) * _TEN[exponent - _LOWEST]  # 12 digits after the 8 of `upper`
+    groups = []
+    if lower.any():
+        above = lower // _GROUP
+        first = above // _GROUP
+        groups = [lower - above * _GROUP, above - first * _GROUP, first]
+    above = upper // _GROUP
+    groups += [upper - above * _GROUP, above]
+    words: list[Any] = []
+    is_end: Any = np.ones(len(rest), dtype=bool)
+    for k, group in enumerate(groups):  # from the end on
+        if not words and not group.any():
+            if k < len(groups) - 1:
+                continue
+            return [_word("0")]
+        words.append(np.where(is_end, end[group], full[group]))
+        is_end &= group == 0
+    words[-1] = np.where(is_end, _word("0"), words[-1])
+    return words[::-1]
 
 
 _made: list[tuple[Any, Any, Any]] = []
 
 
-def _tables() -> tuple[Any, Any, Any]:
-    """Return what is looked up: the characters of 0..9999, their zeros at the end, the places that are shown of a row.
+def _word(text: str) -> Any:
+    """Return up to four characters as uint32."""
+    return np.frombuffer(text.encode().ljust(4, b"\0"), dtype=np.uint32)[0]
 
-    Returns:
-        uint32[10000], four characters each; int64[10000]; uint8[2 * 8 * 25, 27], 255 or 0, by sign, first, last place.
+
+def _tables() -> tuple[Any, Any, Any]:
+    """Return uint32[10000] thrice: four characters of each number, without zeros before it, without zeros at its end.
+
+    Characters that are left out are zero bytes; nothing is left of 0 itself.
     """
     if not _made:
-        number = np.arange(10_000)
-        text = np.empty((10_000, 4), dtype=np.uint8)
+        number = np.arange(_GROUP)
+        text = np.empty((_GROUP, 4), dtype=np.uint8)
         for k in range(4):
-            text[:, k] = number // 10 ** (3 - k) % 10 + _ZERO
-        zeros = np.sum([number % 10**k == 0 for k in range(1, 5)], axis=0)
-        is_negative, first, last, column = np.ix_(range(2), range(_LEAD + 1), range(_WIDTH + 1), range(_WIDTH + 3))
-        shown: Any = np.where(column == 0, is_negative == 1, (column > first) & (column <= last + 1))
-        shown |= column == _WIDTH + 2  # the comma
-        mask = np.where(shown, 0xFF, 0).astype(np.uint8)
-        _made.append((text.view(np.uint32).ravel(), zeros, mask.reshape(-1, _WIDTH + 3)))
+            text[:, k] = number // 10 ** (3 - k) % 10 + ord("0")
+        begin, end = text.copy(), text.copy()
+        for k in range(4):
+            begin[number < 10 ** (3 - k), k] = 0
+            end[number % 10 ** (4 - k) == 0, k] = 0
+        full, first, last = (table.view(np.uint32).ravel() for table in (text, begin, end))
+        _made.append((full, first, last))
     return _made[0]
-
-
-def _laid_out(values: FloatArray, digits: Any, places: tuple[IntArray, IntArray, IntArray], others: IntArray) -> bytes:
-    """Return the characters of all rows from sign to comma; `others` are the rows that Python writes."""
-    first, point, last = places
-    rows = np.empty((len(values), _WIDTH + 3), dtype=np.uint8)
-    rows[:, 0] = _MINUS
-    rows[:, -1] = _COMMA
-    for k in np.flatnonzero(np.bincount(point)).tolist():  # few: the prices of a symbol are of one or two magnitudes
-        here: Any = np.flatnonzero(point == k)
-        here = slice(None) if len(here) == len(point) else here
-        rows[here, 1 : k + 1] = digits[here, :k]
-        rows[here, k + 1] = _POINT
-        rows[here, k + 2 : -1] = digits[here, k:]
-    _, _, masks = _tables()
-    rows &= masks.take(((values < 0.0) * (_LEAD + 1) + first) * (_WIDTH + 1) + last, axis=0)
-    for i in others.tolist():
-        rows[i, : _WIDTH + 2] = np.frombuffer(_one(float(values[i])).encode().ljust(_WIDTH + 2, b"\0"), dtype=np.uint8)
-    return rows.tobytes().translate(None, b"\0")
