@@ -74,17 +74,7 @@ def refine(
     # The next trade is rarely at the very price of the one before.
     jitter = (3.0 * chance[:, n : 2 * n]).astype(np.int64) - 1
     opens = np.minimum(np.maximum(opens + np.where(traded_so_far > 1, jitter, 0), low), high)
-    wicks = np.abs(wicks_up), np.abs(wicks_down)
-    if within is None:
-        wicks = 0.5 * sigma * wicks[0], 0.5 * sigma * wicks[1]
-    else:
-        highest, lowest = quarter_extremes(opens, closes, sigma, within)
-        up, down = (sigma * (_BEYOND + _BEYOND_SPREAD * wick) for wick in wicks)
-        up, down = highest - np.maximum(opens, closes) + up, np.minimum(opens, closes) - lowest + down
-        # Few trades see little of the way.
-        expected = count[:, None] * weights
-        seen = expected / (expected + _TRADES_THAT_SEE_HALF)
-        wicks = up * seen, down * seen
+    wicks = _wicks((wicks_up, wicks_down), opens, closes, sigma, within, count[:, None] * weights)
     highs, lows = _reached(opens, closes, low, high, wicks, active)
     need = np.where(active, prints_needed(opens, highs, lows, closes), 0)
     scarce = need.sum(axis=1) > count
@@ -105,6 +95,31 @@ def refine(
     start = parents.start_ns[:, None] + np.arange(n, dtype=np.int64) * (step_seconds * _SECOND_NS)
     wap = typical_price(po, ph, pl, pc)
     return TapeBars(start.ravel(), po, ph, pl, pc, volumes.ravel().astype(np.float64), wap, counts.ravel())
+
+
+def _wicks(
+    drawn: tuple[FloatArray, FloatArray],
+    opens: IntArray,
+    closes: IntArray,
+    sigma: FloatArray,
+    within: KeyArray | None,
+    expected: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return how far each part reaches above and below its body, float64[P, n] each, in ticks.
+
+    Args:
+        drawn: float64[P, n] each, normal.
+        sigma: the deviation of the parts, in ticks; `expected`: their trades.
+    """
+    up, down = np.abs(drawn[0]), np.abs(drawn[1])
+    if within is None:
+        return 0.5 * sigma * up, 0.5 * sigma * down
+    highest, lowest = quarter_extremes(opens, closes, sigma, within)
+    up = highest - np.maximum(opens, closes) + sigma * (_BEYOND + _BEYOND_SPREAD * up)
+    down = np.minimum(opens, closes) - lowest + sigma * (_BEYOND + _BEYOND_SPREAD * down)
+    # Few trades see little of the way.
+    seen = expected / (expected + _TRADES_THAT_SEE_HALF)
+    return up * seen, down * seen
 
 
 def _reached(
