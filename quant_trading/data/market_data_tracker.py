@@ -112,6 +112,7 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
     from quant_trading.core.pacing_file import shared_pacer
     from quant_trading.core.session_runner import SessionSettings
     from quant_trading.core.session_thread import IBKRSession
+    from quant_trading.core.supervisor import SupervisorPolicy
     from quant_trading.core.tws_clock import TwsClock
     from quant_trading.data.tracker_table import LiveTable
     from quant_trading.settings.home import home
@@ -120,7 +121,8 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
     endpoint = endpoint_of(options)
     pacer = shared_pacer(home(os.environ) / "state", endpoint.host, endpoint.port, SystemClock())
     clock = TwsClock()
-    settings = SessionSettings(account=endpoint.account, schedule=endpoint.schedule, pacer=pacer)
+    policy = SupervisorPolicy(connect_timeout_seconds=endpoint.timeout_seconds)
+    settings = SessionSettings(account=endpoint.account, policy=policy, schedule=endpoint.schedule, pacer=pacer)
     session = IBKRSession(
         endpoint.host, endpoint.port, endpoint.client_id, settings=settings, environ={}, clock=clock
     )  # fmt: skip
@@ -378,12 +380,12 @@ class Tracker:
     def _note(self, note: "StreamNote", feed: "Feed | None") -> None:
         from quant_trading.core.error_codes import NOT_SUBSCRIBED
 
-        cure = ""
+        text, cure = note.text, ""
         if note.code in NOT_SUBSCRIBED:
-            cure = "; subscribe under Client Portal > Settings > Market Data Subscriptions"
+            text, cure = text.rstrip("."), "; subscribe under Client Portal > Settings > Market Data Subscriptions"
             if not self._takes_delayed:
                 cure += ", or take data 15 to 20 minutes old with --delayed"
-        self._say(f"Stream - {note.kind.value}: {note.text}{cure}")
+        self._say(f"Stream - {note.kind.value}: {text}{cure}")
         if feed is not None:
             self._tell(feed.note(note, self._session.now_ns()))
 

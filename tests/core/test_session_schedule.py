@@ -1,6 +1,6 @@
 """The restart schedule on its way from the settings file to the sessions of the commands."""
 
-from datetime import time
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from quant_trading.refdata.restart_windows import RestartSchedule
 from tests.core.supervised import here, play
 
 EVENING = RestartSchedule(("europe",), time(22, 30), 20, 2.0, ZoneInfo("Europe/Zurich"))
-YAML = "restart: {time: '22:30', zone: Europe/Zurich, minutes: 20, login_hours: 2, regions: [europe]}\n"
+YAML = "ibkr: {connect_timeout_seconds: 7}\nrestart: {time: '22:30', zone: Europe/Zurich, minutes: 20, login_hours: 2, regions: [europe]}\n"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_the_market_data_tracker_hands_it_to_its_session(config: str, monkeypatc
 
     monkeypatch.setattr("quant_trading.core.session_thread.IBKRSession", session)
     assert market_data_tracker.main(["--config", config]) == 3
-    assert [one.schedule for one in taken] == [EVENING]
+    assert [(one.schedule, one.policy.connect_timeout_seconds) for one in taken] == [(EVENING, 7.0)]
 
 
 def test_the_watch_of_the_portfolio_goes_by_it(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +44,15 @@ def test_the_watch_of_the_portfolio_goes_by_it(config: str, monkeypatch: pytest.
     monkeypatch.setattr(portfolio_tracker, "_watch", lambda _reader, _options, schedule: taken.append(schedule) or 0)
     assert portfolio_tracker.main(["--config", config, "--watch"]) == 0
     assert taken == [EVENING]
+
+
+@pytest.mark.parametrize(
+    ("minute", "words"), [(43, ""), (50, " (by plan until Fri 00:00 New York)")]
+)  # of 23 o'clock on a Thursday in New York; TWS restarts at 23:45
+def test_a_watch_says_when_tws_is_away_by_plan(minute: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime(2026, 11, 20, 4, minute, tzinfo=UTC)
+    monkeypatch.setattr("quant_trading.settings.system_clock.SystemClock.now", lambda _self: moment)
+    assert portfolio_tracker._planned(RestartSchedule()) == words
 
 
 @pytest.mark.parametrize(("schedule", "is_expected"), [(EVENING, True), (RestartSchedule(), False)])

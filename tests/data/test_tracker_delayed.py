@@ -48,6 +48,7 @@ def test_without_a_subscription_one_line_says_what_to_do(right: str) -> None:
     code = {"delayed": "354"}.get(right, right)
     told = [line for line in played.lines if f"AAPL: TWS {code}: " in line and line.startswith("Stream - ")]
     assert told
+    assert not any(".;" in line for line in told)
     assert all(line.endswith(f"{SUBSCRIBE}, or take data 15 to 20 minutes old with --delayed") for line in told)
     assert asked_types(played) == []
     assert data_lines(played) == []
