@@ -16,7 +16,10 @@ from quant_trading.refdata.restart_windows import RestartSchedule
 from tests.core.supervised import here, play
 
 EVENING = RestartSchedule(("europe",), time(22, 30), 20, 2.0, ZoneInfo("Europe/Zurich"))
-YAML = "ibkr: {connect_timeout_seconds: 7}\nrestart: {time: '22:30', zone: Europe/Zurich, minutes: 20, login_hours: 2, regions: [europe]}\n"
+YAML = """\
+ibkr: {connect_timeout_seconds: 7}
+restart: {time: "22:30", zone: Europe/Zurich, minutes: 20, login_hours: 2, regions: [europe]}
+"""
 
 
 @pytest.fixture
