@@ -8,10 +8,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,8 +43,7 @@ ACCOUNT_FILE = "account.json"
 _SECOND_NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """The file one symbol's bars came from; `resampled_from` names the timeframe of its bars, when it is another."""
 
     file: str
@@ -81,7 +80,7 @@ class Record:
     def run_id(self) -> str:
         """Return 16 hex digits that the files of one run share: of its conventions, its bars and its result."""
         parts = (
-            self._how, [vars_of(source) for source in self.sources.values()], self.panel.symbols, self.session_dates,
+            self._how, [source._asdict() for source in self.sources.values()], self.panel.symbols, self.session_dates,
             repr(float(self.result.equity[-1])), self.version,
         )  # fmt: skip
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -264,11 +263,6 @@ def _summary(record: Record, j: int) -> dict[str, Any]:
     }
 
 
-def vars_of(source: Source) -> dict[str, Any]:
-    """Return the fields of a source."""
-    return {item.name: getattr(source, item.name) for item in fields(source)}
-
-
 def _source(source: Source) -> dict[str, Any]:
     found: dict[str, Any] = {"file": source.file, "sha256": source.sha256, "rows": source.rows}
     return {**found, "resampled_from": source.resampled_from} if source.resampled_from else found
@@ -286,8 +280,7 @@ def _number(value: Any) -> float | int | str | None:
     return float(value) if math.isfinite(value) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Gapped:
+class _Gapped(NamedTuple):
     """Numbers of which some may not be known: float64[T]."""
 
     values: FloatArray
@@ -297,8 +290,7 @@ class _Gapped:
         return f"[{joined(self.values)}]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(NamedTuple):
     """Objects of the same keys, by column: arrays of numbers, or lists of words as JSON has them."""
 
     columns: Mapping[str, Any]

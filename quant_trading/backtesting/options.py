@@ -3,9 +3,8 @@
 import argparse
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quant_trading.domain.errors import UsageError
 
@@ -29,8 +28,7 @@ exit codes: 0 done, 1 some symbols could not be used, 2 wrong use or configurati
 7 the strategy reads the future, 130 interrupted"""
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(NamedTuple):
     """The sample: `start` and `end` are exchange dates, both included; None for `start` = the latest two years."""
 
     start: date | None

@@ -8,9 +8,8 @@ A number is correctly rounded, as by `float()`: `number_text.quotients` divides 
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +28,7 @@ _DAY_SECONDS = 86_400
 _DAYS_IN_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
 
-@dataclass(frozen=True, slots=True)
-class PlainBars:
+class PlainBars(NamedTuple):
     """The columns of a plain file.
 
     Attributes:

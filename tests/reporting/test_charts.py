@@ -1,7 +1,6 @@
 """Curves, bars and candles stand where their numbers say."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,8 +127,8 @@ def test_too_many_fills_are_cut_to_the_last_ones_and_it_is_said() -> None:
     assert window_of(data) == 300 - MOST_MARKERS
     # Two fills on each bar: a bar is drawn with both or not at all.
     pairs = tuple(Marker(i // 2, 100.0, 1.0, "long_entry") for i in range(11))
-    assert [window_of(replace(data, markers=pairs), most) for most in (1, 2, 3, 4)] == [5, 5, 4, 4]
-    assert window_of(replace(data, markers=many[:MOST_MARKERS])) == 0
+    assert [window_of(data._replace(markers=pairs), most) for most in (1, 2, 3, 4)] == [5, 5, 4, 4]
+    assert window_of(data._replace(markers=many[:MOST_MARKERS])) == 0
     tree = read(price_charts([data]))
     assert len(tree.all("svg", class_="marker")) == MOST_MARKERS
     assert f"The last {MOST_MARKERS} of 300 fills" in tree.text

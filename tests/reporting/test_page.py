@@ -235,8 +235,8 @@ def test_hostile_names_stay_text() -> None:
         conventions=((HOSTILE, HOSTILE),), findings=(Finding(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         causality=Causality(False, HOSTILE), curve=replace(DATA.curve, benchmark_name=HOSTILE),
         trades=replace(DATA.trades, symbols=(HOSTILE,) * 5, reason=(HOSTILE,) * len(DATA.trades)),
-        prices=tuple(replace(p, symbol=HOSTILE) for p in DATA.prices[:2]),
-        sources=tuple(replace(s, symbol=HOSTILE, file=HOSTILE, sha256=HOSTILE) for s in DATA.sources),
+        prices=tuple(p._replace(symbol=HOSTILE) for p in DATA.prices[:2]),
+        sources=tuple(s._replace(symbol=HOSTILE, file=HOSTILE, sha256=HOSTILE) for s in DATA.sources),
         sweep=Sweep(HOSTILE, "ratio", 1, table, HOSTILE, (HOSTILE,), HOSTILE, (HOSTILE,), np.ones((1, 1)), HOSTILE),
     )  # fmt: skip
     page = render_report(data)
@@ -288,7 +288,7 @@ def test_odd_numbers_are_shown_as_not_known() -> None:
         key_figures=(Figure("a", NAN, "return"), Figure("b", None, "money"), Figure("c", float("inf"), "ratio")),
         costs=(Figure("a", NAN, "money"), Figure("b", 0.0, "money")),
         sweep=Sweep("Sharpe", "ratio", 2, Table((), ()), "a", ("1",), "b", ("2", "3"), np.full((2, 1), NAN)),
-        prices=tuple(replace(p, close=np.full(len(p.times), NAN), markers=()) for p in DATA.prices[:1]),
+        prices=tuple(p._replace(close=np.full(len(p.times), NAN), markers=()) for p in DATA.prices[:1]),
     )
     tree = read(render_report(data))
     (tiles,) = tree.all("dl", class_="tiles")
