@@ -61,12 +61,10 @@ def refine(
     volume, count = parents.volume.astype(np.int64), parents.count
     active, traded_so_far = _active_parts(chance[:, :n], weights, volume, count, force_first)
     if course is None:
-        path, deviation = _path(open_, high, low, close, walk, chance[:, 2 * n :], traded_so_far[:, -1])
-        sigma = deviation[:, None]
+        path, sigma = _path(open_, high, low, close, walk, chance[:, 2 * n :], traded_so_far[:, -1])
     else:
         wandering = _folded(course.prices(walk), low, high)
         path, sigma = _seen(wandering, active, traded_so_far, open_, close), course.step_deviation(n)
-
     row = np.arange(len(parents))[:, None] * (n + 1)
     closes = path.take(row + traded_so_far)
     opens = path.take(row + np.maximum(traded_so_far - 1, 0))
@@ -241,7 +239,7 @@ def _active_parts(
 def _path(
     open_: IntArray, high: IntArray, low: IntArray, close: IntArray, steps: FloatArray, chance: FloatArray, m: IntArray
 ) -> tuple[IntArray, FloatArray]:
-    """Return a walk from open to close by way of both extremes, int64[P, n + 1], and its step size, float64[P].
+    """Return a walk from open to close by way of both extremes, int64[P, n + 1], and its step size, float64[P, 1].
 
     Row p is defined on columns 0..m[p]. Between its knots (open, one extreme, the other, close) it is a bridge;
     what leaves [low, high] is folded back.
@@ -280,7 +278,7 @@ def _path(
     path = _folded(raw, low, high)
     path[:, 0] = open_
     path[np.arange(size), m] = close
-    return path, sigma
+    return path, sigma[:, None]
 
 
 def _folded(raw: FloatArray, low: IntArray, high: IntArray) -> IntArray:

@@ -1,8 +1,11 @@
 """The names of the market: made for many at once they are what each is alone."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 
+from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.day_path import DayPath, Paths
 from quant_trading.tws_sim.days import PIECE
 from quant_trading.tws_sim.factors import Factors
@@ -75,3 +78,33 @@ def test_a_halted_session_is_not_taken_from_the_others() -> None:
     assert series.seconds(day, block, True).volume.sum() == 0
     assert series.blocks(day, day + 1, True).volume[block] == 0
     assert series.seconds(day, block - 1, True).volume.sum() == series.blocks(day, day + 1, True).volume[block - 1]
+
+
+def test_the_evening_before_a_split_trades_the_shares_of_that_evening() -> None:
+    # NFLX splits 10 for 1 on 2025-11-17, a Monday.
+    market = SeededMarket(7)
+    series = series_of(market, "NFLX")
+    friday = series.day_of(at(date(2025, 11, 14), "12:00"))
+    days = series.days.rows(friday, friday + 2)
+    assert days.open[1] < 0.2 * days.close[0]
+
+    minutes = series.blocks(friday, friday + 2, False)
+
+    evening = minutes.close[minutes.start_ns >= series.close_ns[friday]][:240]
+    morning = minutes.close[minutes.start_ns < series.open_ns[friday + 1]][-330:]
+    assert np.abs(np.log(evening / days.close[0])).max() < 0.15
+    assert np.abs(np.log(morning / days.open[1])).max() < 0.15
+
+
+def test_mornings_and_evenings_lead_from_close_to_open() -> None:
+    market = SeededMarket(7)
+    series = series_of(market, "AAPL")
+    minutes, days = series.blocks(6700, 6720, False), series.days.rows(6700, 6720)
+    per_day = minutes.close.reshape(20, 960)
+
+    # Each session of 390 minutes lies between 330 and 240 others; the last minute before nine thirty ends at the open.
+    assert per_day[:, 329].tolist() == days.open.tolist()
+    assert per_day[:, 719].tolist() == days.close.tolist()
+    # A morning begins within some cents of where the evening ended.
+    gaps = np.abs(np.log(minutes.open.reshape(20, 960)[1:, 0] / per_day[:-1, -1]))
+    assert gaps.max() < 0.002
