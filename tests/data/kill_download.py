@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+from pyarrow import parquet
 
 from quant_trading.core.history_pages import Page, stretch_of
 from quant_trading.data import downloads, macd_csv
@@ -124,7 +125,7 @@ def main(folder: Path, count: int, seed: int) -> int:
     return wrong
 
 
-assert macd_csv  # imported before the forks
+assert macd_csv and parquet  # imported once, before the forks
 
 if __name__ == "__main__":
     sys.exit(1 if main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])) else 0)
