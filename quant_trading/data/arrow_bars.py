@@ -109,9 +109,15 @@ def _table(path: Path, time: str, numbers: Sequence[str], is_intraday: bool) -> 
             pass  # stamps without a zone, or something wrong: read as text and looked at one by one
         else:
             # Every stamp ends with Z, so they are of one zone; else the zones themselves must be compared.
-            if int(np.count_nonzero(np.frombuffer(content, dtype=np.uint8) == ord("Z"))) == len(table):
+            if _count(content, ord("Z")) == len(table):
                 return table
     return _csv_table(content, time, numbers, pa.string(), quoted=True)
+
+
+def _count(content: mmap.mmap, byte: int) -> int:
+    raw = np.frombuffer(content, dtype=np.uint8)
+    step = 1 << 18  # what is compared stays within the cache
+    return sum(int(np.count_nonzero(raw[i : i + step] == byte)) for i in range(0, len(raw), step))
 
 
 def _csv_table(content: mmap.mmap, time: str, numbers: Sequence[str], kind: Any, *, quoted: bool) -> Any:
@@ -224,10 +230,15 @@ def _is_null(array: Any) -> npt.NDArray[np.bool_]:
 # this goes through the buffers instead.
 def _values(array: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Return a copy of the fixed-width values of a pyarrow array; what stands at nulls means nothing."""
+    return _view(array, dtype).copy()
+
+
+def _view(array: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return the same values where they stand."""
     size = np.dtype(dtype).itemsize
     if len(array) == 0:
         return np.empty(0, dtype=dtype)
-    return np.frombuffer(array.buffers()[1], dtype, count=len(array), offset=array.offset * size).copy()
+    return np.frombuffer(array.buffers()[1], dtype, count=len(array), offset=array.offset * size)
 
 
 def _floats(column: Any) -> FloatArray:
@@ -237,8 +248,8 @@ def _floats(column: Any) -> FloatArray:
     values = np.empty(len(column), dtype=np.float64)
     at = 0
     for chunk in column.chunks:
-        part = chunk.cast(pa.float64())
-        values[at : at + len(part)] = _values(part, np.float64)
+        part = chunk if chunk.type == pa.float64() else chunk.cast(pa.float64())
+        values[at : at + len(part)] = _view(part, np.float64)
         if part.null_count:
             values[at : at + len(part)][_is_null(part)] = np.nan
         at += len(part)
