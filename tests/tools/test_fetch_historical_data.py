@@ -320,6 +320,7 @@ def _left(home: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="other platform: there is no SIGKILL")
 @served(EVENING, speed=1.0, pacing="strict")
 def test_killed_at_a_dozen_points_it_ends_byte_for_byte_as_if_it_had_not_been(
     tws: ThreadedTwsServer, tmp_path: Path
