@@ -10,13 +10,15 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from quant_trading.data.bar_store import BarStore
 from quant_trading.data.bars import Bar
 from quant_trading.data.store_lock import series_lock
 from quant_trading.data.store_writer import read_changed
 from quant_trading.data.tracker_feed import TrackedBar
-from quant_trading.data.tracker_store import StoreRecorder, fold_journals
+from quant_trading.data.tracker_store import StoreRecorder, _line, _read, fold_journals
 from quant_trading.domain.bars import BarColumns
 from quant_trading.domain.errors import ConfigError
 from quant_trading.refdata.sessions import at
@@ -137,6 +139,39 @@ def test_a_damaged_row_is_kept_and_said(tmp_path: Path) -> None:
     assert stored(tmp_path) == {0: 10.25, 2: 10.25}
     assert b"10.26" in (tmp_path / "live" / "1" / "damaged.journal").read_bytes()
     assert fold_journals(tmp_path).problems == ()
+
+
+_NUMBERS = st.floats(min_value=1e-6, max_value=1e9, allow_nan=False)
+_BARS = st.lists(st.tuples(st.sampled_from(["AAPL", "BRK.B"]), st.integers(0, 389), _NUMBERS), min_size=1, max_size=8)
+
+
+@given(_BARS, st.data())
+@settings(max_examples=60, deadline=None)
+def test_whole_rows_are_read_whatever_happens_to_the_end_or_to_a_byte(
+    drawn: list[tuple[str, int, float]], data: st.DataObject
+) -> None:
+    bars = [tracked(minute, close, symbol) for symbol, minute, close in drawn]
+    lines = [_line(told) for told in bars]
+    content = b"".join(lines)
+    cut = data.draw(st.integers(0, len(content)))
+    whole = content[:cut].count(b"\n")
+    assert flat(_read(content[:cut])) == (sorted((told.symbol, told.bar) for told in bars[:whole]), 0)
+    at_byte = data.draw(st.integers(0, len(content) - 1))
+    flipped = bytearray(content)
+    flipped[at_byte] ^= data.draw(st.integers(1, 255))
+    found, damaged = flat(_read(bytes(flipped)))
+    hit = content[:at_byte].count(b"\n")
+    kept = [(told.symbol, told.bar) for k, told in enumerate(bars) if k != hit]
+    if content[at_byte : at_byte + 1] == b"\n":  # two rows have become one
+        kept = [(told.symbol, told.bar) for k, told in enumerate(bars) if k not in (hit, hit + 1)]
+    assert found == sorted(kept)
+    assert damaged >= (at_byte < len(content) - 1)
+
+
+def flat(read: tuple[dict[tuple[str, int, str], list[Bar]], list[bytes]]) -> tuple[list[tuple[str, Bar]], int]:
+    """Return the bars that were read, sorted, and how many rows were damaged."""
+    rows, damaged = read
+    return sorted((symbol, bar) for (symbol, _, _), bars in rows.items() for bar in bars), len(damaged)
 
 
 def test_two_trackers_record_at_once(tmp_path: Path) -> None:
