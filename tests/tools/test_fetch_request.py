@@ -18,7 +18,7 @@ from quant_trading.refdata.sessions import at, session_arrays
 from quant_trading.tools import data, fetch_historical_data
 from quant_trading.tools.fetch_request import Request, moment_of, request_of
 
-HOME = {"QT_HOME": "/home/of/the/desk"}
+HOME = {"QT_HOME": str(Path("desk").absolute())}
 
 
 def parsed(*words: str) -> Request:
@@ -35,7 +35,7 @@ def of_command(line: str) -> Request:
 def test_the_command_of_the_specification() -> None:
     line = 'python -m quant_trading.tools.fetch_historical_data --symbols SMR --duration "6 M" --bar-size "5 mins"'
     found = of_command(line)
-    folder = Path("/home/of/the/desk/market_data")
+    folder = Path(HOME["QT_HOME"]) / "market_data"
     assert found == Request(
         ("SMR",),
         parse_bar_size("5 mins"),
