@@ -7,7 +7,7 @@ there in full or not at all.
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from quant_trading.backtesting.results import BacktestResult
 from quant_trading.backtesting.trades import Trades
 from quant_trading.data.files import replace_file
 from quant_trading.data.findings import Finding
-from quant_trading.data.number_text import joined
+from quant_trading.data.number_text import joined, joined_whole
 from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
 
@@ -281,13 +281,9 @@ def _number(value: Any) -> float | int | str | None:
 
 
 class _Gapped(NamedTuple):
-    """Numbers of which some may not be known: float64[T]."""
+    """Numbers of which some may not be known: float64[T]; null is written for what is not finite."""
 
     values: FloatArray
-
-    def text(self) -> str:
-        """Return them as a JSON list, null for what is not finite."""
-        return f"[{joined(self.values)}]"
 
 
 class _Rows(NamedTuple):
@@ -296,28 +292,39 @@ class _Rows(NamedTuple):
     columns: Mapping[str, Any]
 
     def text(self) -> str:
-        """Return the objects as a JSON list."""
+        """Return the objects with commas between."""
         form = ",".join(f"{json.dumps(name)}:%s" for name in self.columns)
         texts = [c if isinstance(c, list) else _numbers(c).split(",") for c in self.columns.values()]
         rows = zip(*texts, strict=True) if texts[0] else ()
-        return f"[{','.join(['{' + form % row + '}' for row in rows])}]"
+        return "},{".join([form % row for row in rows])
 
 
 def _text(document: Mapping[str, Any]) -> bytes:
-    return (_json(document) + "\n").encode()
+    pieces: list[str] = []
+    _write(document, pieces.append)
+    return ("".join(pieces) + "\n").encode()
 
 
-def _json(value: Any) -> str:
-    """Return `value` as JSON.
+def _write(value: Any, say: Callable[[str], None]) -> None:
+    """Say `value` as JSON, piece by piece: most of a file are a few long columns.
 
     Raises:
         ValueError: for a number that is not finite.
     """
     if isinstance(value, Mapping):
-        return f"{{{','.join([f'{_plain(name)}:{_json(item)}' for name, item in value.items()])}}}"
-    if isinstance(value, np.ndarray):
-        return f"[{_numbers(value)}]"
-    return value.text() if isinstance(value, _Rows | _Gapped) else _plain(value)
+        for k, (name, item) in enumerate(value.items()):
+            say(f"{',' if k else '{'}{_plain(name)}:")
+            _write(item, say)
+        say("}" if value else "{}")
+    elif isinstance(value, np.ndarray | _Gapped):
+        say("[")
+        say(joined(value.values) if isinstance(value, _Gapped) else _numbers(value))
+        say("]")
+    elif isinstance(value, _Rows):
+        rows = value.text()
+        say(f"[{{{rows}}}]" if rows else "[]")
+    else:
+        say(_plain(value))
 
 
 def _plain(value: Any) -> str:
@@ -327,7 +334,7 @@ def _plain(value: Any) -> str:
 def _numbers(values: Any) -> str:
     """Return the numbers with commas between; arrays of floats are most of what a file holds."""
     if values.dtype.kind != "f":
-        return ",".join(map(str, values.tolist()))
+        return joined_whole(values)
     if not np.isfinite(values).all():
         raise ValueError("a number of the result is not finite")
     return joined(values)

@@ -13,7 +13,7 @@ import numpy as np
 
 from quant_trading.domain.bars import FloatArray, IntArray
 
-__all__ = ["MOST_DIGITS", "joined", "quotients"]
+__all__ = ["MOST_DIGITS", "joined", "joined_whole", "quotients"]
 
 MOST_DIGITS = 18  # of a number that is read: they fit into 64 bits
 _EXACT = 2**53  # up to here a double holds every whole number
@@ -74,12 +74,41 @@ def joined(values: FloatArray) -> str:
     return b"".join(parts)[1:].decode()
 
 
+def joined_whole(values: IntArray) -> str:
+    """Return whole numbers with commas between; int64[T]."""
+    if len(values) <= _FEW or int(values.min()) < 0 or int(values.max()) >= _GROUP**3:
+        return ",".join(map(str, values.tolist()))
+    chunks = (values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK))
+    return b"".join([_text(_rows([_word(","), *_whole_words(chunk)], len(chunk))) for chunk in chunks])[1:].decode()
+
+
 def _one(value: float) -> str:
     return repr(value) if value - value == 0.0 else "null"
 
 
+def _rows(words: list[Any], count: int, room: int = 0) -> Any:
+    """Return uint32[count, at least `room`], the words of each number side by side, then zeros."""
+    rows = np.zeros((count, max(len(words), room)), dtype=np.uint32)
+    for k, word in enumerate(words):
+        rows[:, k] = word
+    return rows
+
+
+def _text(rows: Any) -> bytes:
+    return bytes(rows.tobytes().translate(None, b"\0"))
+
+
+def _are_whole(values: FloatArray) -> bool:
+    """Return whether all are whole numbers that `_whole_words` knows, as volumes are; -0.0 is none of them."""
+    if not np.isfinite(values).all() or np.signbit(values).any():
+        return False
+    return bool((values == np.floor(values)).all()) and float(values.max()) < _GROUP**3
+
+
 def _written(values: FloatArray) -> bytes:
     """Return the texts of a chunk, a comma before each."""
+    if _are_whole(values):
+        return _text(_rows([_word(","), *_whole_words(values.astype(np.int64)), _word(".0")], len(values)))
     size = np.abs(values)
     is_plain = (size >= _BOUNDS[0]) & (size < _BOUNDS[-1])
     given = np.where(is_plain, size, 1.0)
@@ -96,15 +125,13 @@ def _written(values: FloatArray) -> bytes:
     others = np.flatnonzero(~(is_plain & is_sure | is_zero))
     if 2 * len(others) > len(values):
         return "".join([f",{_one(value)}" for value in values.tolist()]).encode()
-    words = [*_whole_words(whole), _word("."), *_decimal_words(rest, exponent)]
-    rows = np.zeros((len(values), max(1 + len(words), _ROOM if len(others) else 0)), dtype=np.uint32)
-    rows[:, 0] = np.where(np.signbit(values), _word(",-"), _word(","))
-    for k, word in enumerate(words):
-        rows[:, k + 1] = word
+    sign = np.where(np.signbit(values), _word(",-"), _word(","))
+    words = [sign, *_whole_words(whole), _word("."), *_decimal_words(rest, exponent)]
+    rows = _rows(words, len(values), _ROOM if len(others) else 0)
     for i in others.tolist():
         text = f",{_one(float(values[i]))}".encode().ljust(4 * rows.shape[1], b"\0")
         rows[i] = np.frombuffer(text, dtype=np.uint32)
-    return rows.tobytes().translate(None, b"\0")
+    return _text(rows)
 
 
 def _shortest(size: FloatArray, exponent: IntArray, is_power: Any) -> tuple[IntArray, Any]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_trading.data.number_text import joined, quotients
+from quant_trading.data.number_text import joined, joined_whole, quotients
 
 MANY = 60  # fewer numbers are written one by one
 
@@ -62,6 +62,15 @@ def test_strided_columns_and_the_sign_of_zero():
     table = np.random.default_rng(2).normal(0.0, 50.0, (200, 3))
     table[::7] = -0.0
     check(table[:, 1])
+
+
+@pytest.mark.parametrize("most", [0, 9, 9_999, 10_000, 10**8 - 1, 10**8, 10**12 - 1, 10**12, 2**53, 10**17])
+@pytest.mark.parametrize("least", [0, -1])
+def test_whole_numbers_with_and_without_a_point(most, least):
+    values = np.random.default_rng(most % 97).integers(0, most, 5_000, endpoint=True)
+    values[:2] = most, least
+    assert joined_whole(values) == ",".join(str(value) for value in values.tolist())
+    check(values)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**18 - 1), st.integers(0, 18)), min_size=1, max_size=40))
