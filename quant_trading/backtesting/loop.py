@@ -247,7 +247,8 @@ def level(price: float) -> float:
 
     Rounded by operations that give the same bits interpreted and compiled; `round(price, 10)` does not.
     """
-    scale = 1e10 if abs(price) < 400_000.0 else 1e6  # so that the scaled price is well below 2**53
+    # The product of an entry and a fraction may be two units in its last place off: 3e-11 at 100,000.
+    scale = 1e10 if abs(price) < 100_000.0 else 1e6
     if not abs(price) < 1e9:
         return price
     return math.floor(price * scale + 0.5) / scale

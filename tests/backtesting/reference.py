@@ -24,7 +24,7 @@ def is_price(value: float) -> bool:
 def rounded_level(price: float) -> float:
     """Return a stop or a limit as step D of the page rounds it."""
     size = abs(price)
-    return price if size >= 1e9 else round(price, 10 if size < 400_000 else 6)
+    return price if size >= 1e9 else round(price, 10 if size < 100_000 else 6)
 
 
 class ReferenceBacktest:
