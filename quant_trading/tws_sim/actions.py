@@ -22,6 +22,8 @@ __all__ = ["Action", "Actions", "date_ns", "read_actions"]
 
 _DAY_NS = 86_400_000_000_000
 _KINDS = ("split", "dividend")
+# Most names have no split; nobody writes into these.
+_ONE, _NONE = np.ones(1), np.empty(0, dtype=np.int64)
 
 
 class Closes(Protocol):
@@ -69,9 +71,9 @@ class Actions:
         self._events: tuple[Action, ...] | None = None
         splits = sorted((event for event in self._given if event.kind == "split"), key=lambda event: event.day)
         self.has_splits = bool(splits)
-        self._split_ns = np.array([date_ns(event.day) for event in splits], dtype=np.int64)
-        self._product = np.cumprod([1.0, *(event.value for event in splits)])
-        self._paid_ns = np.empty(0, dtype=np.int64)
+        self._split_ns = np.array([date_ns(event.day) for event in splits], dtype=np.int64) if splits else _NONE
+        self._product = np.cumprod([1.0, *(event.value for event in splits)]) if splits else _ONE
+        self._paid_ns = _NONE
         self._kept: FloatArray | None = None
 
     @property

@@ -37,6 +37,7 @@ class _Name:
 
     Attributes:
         session: number of the session whose minutes were asked for last.
+        deviation: of that session, in ticks.
     """
 
     path: DayPath
@@ -44,6 +45,7 @@ class _Name:
     days: MadeDays
     extended: ExtendedHours
     session: int = -1
+    deviation: float = 0.0
     minutes: TapeBars | None = None
 
 
@@ -80,7 +82,8 @@ class Roster:
         name = self._name(number)
         if last - first == 1:
             if name.session != first:
-                name.session, name.minutes = first, self._some_minutes.take(first, number)
+                name.minutes, name.deviation = self._some_minutes.take(first, number)
+                name.session = first
             assert name.minutes is not None, "kept with the number of the session"
             return name.minutes
         spans = self._open_ns[first:last], self._close_ns[first:last]
@@ -93,9 +96,10 @@ class Roster:
     def deviation(self, number: int, day: int, starts: IntArray) -> FloatArray:
         """Return the deviation of the minutes of a day that begin at `starts`, in ticks."""
         name, span = self._name(number), (int(self._open_ns[day]), int(self._close_ns[day]))
-        open_ = float(name.days.rows(day, day + 1).open[0])
+        if name.session != day:
+            self.minutes(number, day, day + 1)
         inside = np.minimum(np.maximum(starts, span[0]), span[1] - 1)
-        found = minute_deviations(name.path.deviation(day, open_) * _SCALE, span, inside, self._clock)
+        found = minute_deviations(name.deviation, span, inside, self._clock)
         outside = inside != starts
         if outside.any():
             morning, evening = name.extended.deviations(day)
@@ -122,7 +126,7 @@ class Roster:
         made = Paths([name.path for name in names]).make(*key)
         return [_as_traded(days, name.splits, self._factors.stamps) for days, name in zip(made, names, strict=True)]
 
-    def _make_minutes(self, day: int, numbers: Sequence[int]) -> list[TapeBars]:
+    def _make_minutes(self, day: int, numbers: Sequence[int]) -> list[tuple[TapeBars, float]]:
         names = [self._name(number) for number in numbers]
         # The others are asked for the days that the first has just been asked for: that is what will be asked of them.
         first, last = names[0].days.stretch_around(day)
@@ -135,19 +139,20 @@ class Roster:
         keys = np.concatenate([minute_keys(stream, opens[:1]) for stream in streams])
         n = int(self._close_ns[day] - self._open_ns[day]) // _MINUTE_NS
         made = split_session(restamped(days, opens), n, streams, keys, _SCALE, along)
-        return _cut(made, len(names))
+        return list(zip(_cut(made, len(names)), deviation[:, 0].tolist(), strict=True))
 
     def _make_seconds(self, key: tuple[int, int, int], numbers: Sequence[int]) -> list[TapeBars]:
         day, first, last = key
         minutes = [self.minutes(number, day, day + 1) for number in numbers]
         parents = concat([rows(some, slice(first, last)) for some in minutes])
         closes = [np.concatenate([some.open[:1], some.close])[first:last] for some in minutes]
-        keys = [second_keys(self._name(number).path.key, parents.start_ns[: last - first]) for number in numbers]
-        starts = parents.start_ns[: last - first]
-        way = (
-            np.concatenate([self.deviation(number, day, starts) for number in numbers]),
-            within_keys([self._name(number).path.key for number in numbers], starts).ravel(),
-        )
+        starts, span = parents.start_ns[: last - first], (int(self._open_ns[day]), int(self._close_ns[day]))
+        names = [self._name(number) for number in numbers]
+        keys = [second_keys(name.path.key, starts) for name in names]
+        # The deviation of a session of deviation 1, times that of each.
+        share = minute_deviations(1.0, span, starts, self._clock)
+        deviation = np.outer([name.deviation for name in names], share).ravel()
+        way = deviation, within_keys([name.path.key for name in names], starts).ravel()
         is_opening = parents.start_ns == self._open_ns[day]
         made = split_seconds(parents, 60, np.concatenate(keys), np.concatenate(closes), is_opening, _SCALE, way)
         return _cut(made, len(numbers))
