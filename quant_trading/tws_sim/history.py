@@ -8,6 +8,7 @@ trading time; "1 Y" reaches back to the day after the same date a year ago; word
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -265,6 +266,8 @@ def _no_data(contract: Contract, what: What) -> str:
     return f"{_HMDS}HMDS query returned no data: {contract.symbol}@{contract.exchange} {shown}"
 
 
+# Who asks for one name asks for others, at one simulated moment.
+@lru_cache(maxsize=64)
 def _start_of(duration: Duration, size: BarSize, end_ns: int, use_rth: bool, calendar: Calendar) -> int:
     """Return from when on bars are shown: for day bars a midnight in UTC, as their stamps are."""
     if duration.unit == "S" and size.unit == "second":

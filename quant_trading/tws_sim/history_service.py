@@ -59,6 +59,10 @@ class HistoryService:
 
     def _contract_of(self, request: Message) -> Contract:
         """Return the contract without the exchange the client named; a continuous future keeps its type."""
+        stock = self._book.by_id(request.integer("conId"))
+        if stock is not None and stock.sec_type == "STK" and request.text("exchange") in ("", stock.exchange):
+            # Nearly always; the id says everything, as in a search.
+            return stock
         found = self._book.find_one(query_of(request))
         known = self._book.by_id(found.con_id) or found
         return known if known.sec_type == found.sec_type else replace(known, sec_type=found.sec_type)
