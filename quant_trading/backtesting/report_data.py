@@ -185,10 +185,11 @@ def _trades(trades: Trades | None, symbols: tuple[str, ...], times: model.TimeAr
     """Return the closed trades with times for rows."""
     if trades is None:
         return None
+    names = {reason.value: reason.name.lower() for reason in Reason}
     return model.TradeColumns(
         symbols, trades.symbol, trades.quantity, times[trades.entry_bar], trades.entry_price, times[trades.exit_bar],
         trades.exit_price, trades.pnl, trades.returns, trades.cost, trades.bars_held,
-        tuple(Reason(code).name.lower() for code in trades.reason.tolist()),
+        tuple([names[code] for code in trades.reason.tolist()]),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ _LOWEST, _HIGHEST = -4, 8  # exponents of the first digit of what is written her
 _BOUNDS = np.array([1e-4, 1e-3, 1e-2, 1e-1, *(10.0**k for k in range(_HIGHEST + 2))])
 _TEN = np.array([10**k for k in range(19)])
 _GROUP = 10_000  # digits are written four at a time
-_CHUNK = 1 << 12  # the work arrays of a chunk stay within the cache
+_CHUNK = 1 << 14  # work arrays of about the size of the cache, and few calls for each
 _FEW = 48  # so many are written sooner one by one
 _ROOM = 7  # words of four characters that hold any number and its comma
 

@@ -19,7 +19,7 @@ from quant_trading.domain.bars import FloatArray, IntArray
 
 __all__ = ["PlainBars", "read_plain"]
 
-_CHUNK = 1 << 18  # bytes: the work arrays of a chunk stay within the cache
+_CHUNK = 1 << 20  # bytes: work arrays of about the size of the cache, and few calls for each
 _COMMA, _NEWLINE, _RETURN, _DOT = 44, 10, 13, 46
 _ZEROS, _HIGH, _SIX = (np.uint64(byte * 0x0101010101010101) for byte in (0x30, 0xF0, 0x06))
 _WORD = np.dtype("<u8")
@@ -123,8 +123,10 @@ def _chunk(
         points[without, -1] -= 1
     if (dots[:, [time, *numbers]] > 1).any() or dots[:, time].any() or starts[0, 0] < 8:
         raise _NotPlain
-    stamps = _stamps(words, starts[:, time], stops[:, time])
-    return stamps, [_decimals(words, starts[:, k], points[:, k], stops[:, k]) for k in numbers]
+    starts, stops, points = (np.ascontiguousarray(item.T) for item in (starts, stops, points))
+    return _stamps(words, starts[time], stops[time]), [
+        _decimals(words, starts[k], points[k], stops[k]) for k in numbers
+    ]
 
 
 def _decimals(words: Any, start: IntArray, point: IntArray, stop: IntArray) -> FloatArray:

@@ -196,8 +196,11 @@ def available(data_dir: Path, bar_size: str) -> list[str]:
 
 def _symbol_of(path: Path, size: BarSize) -> str | None:
     """Return the symbol that the name of a bar file tells, None when it tells none."""
-    match = re.fullmatch(rf"({_SYMBOL})_{re.escape(size.timeframe)}(?:_bars_macd\.csv|\.csv|\.parquet)", path.name)
-    return match[1] if match is not None else None
+    for ending in _ENDINGS:
+        symbol = path.name.removesuffix(f"_{size.timeframe}{ending}")
+        if symbol != path.name:
+            return symbol if re.fullmatch(_SYMBOL, symbol) else None
+    return None
 
 
 def _is_long(path: Path) -> bool:
@@ -282,6 +285,7 @@ def save_bars(data_dir: Path, panel: BarPanel) -> list[Path]:
     return paths
 
 
+_ENDINGS = ("_bars_macd.csv", ".csv", ".parquet")
 _SYMBOL = r"[A-Za-z0-9][A-Za-z0-9 .^=-]*"
 
 
