@@ -33,14 +33,9 @@ def versions_of(client: Client) -> list[int]:
 
 
 def cases() -> list[Any]:
-    """Return (client, version); all but the highest of the client this desk uses are marked slow."""
-    found = []
-    for client in CLIENTS.values():
-        versions = versions_of(client)
-        for version in versions:
-            marks = [] if (client.name, version) == ("ib_async", versions[-1]) else [pytest.mark.slow]
-            found.append(pytest.param(client, version, marks=marks, id=f"{client.name}-{version}"))
-    return found
+    """Return every (client, version)."""
+    pairs = [(client, version) for client in CLIENTS.values() for version in versions_of(client)]
+    return [pytest.param(*pair, marks=pytest.mark.slow, id=f"{pair[0].name}-{pair[1]}") for pair in pairs]
 
 
 @cache

@@ -335,6 +335,7 @@ def _run_script(text: str, port: int) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_specifications_script_runs_against_the_simulator() -> None:
     market = simulator()
     with ThreadedTwsServer(market) as server:

@@ -24,6 +24,7 @@ def _smoke(*arguments: str, cwd: Path, **environ: str) -> "subprocess.CompletedP
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_against_a_tws_it_reports_and_sends_no_order(tmp_path: Path) -> None:
     market = simulator()
     with ThreadedTwsServer(market) as server:

@@ -279,6 +279,7 @@ def check_whole_tens(bars: BarColumns | None) -> int:
     return len(bars.start_ns)
 
 
+@pytest.mark.slow
 def test_readers_see_whole_appends_while_another_process_writes(tmp_path):
     store = BarStore(tmp_path / "store")
     store.append("SPY", "1 day", BARS, META)

@@ -255,6 +255,7 @@ def test_every_known_defect_of_the_intraday_files_is_named(name, size):
     assert [f.count for f in shifted] == ([35] if "2018_2019" in name else [])
 
 
+@pytest.mark.slow
 @needs_shared
 def test_every_known_defect_of_the_daily_file_is_named():
     known = json.loads(golden("known_defects.json").read_text())["daily_raw.parquet"]

@@ -284,6 +284,7 @@ def assert_whole(kept: Kept, symbol: str, minutes: int) -> None:
     assert all((start - OPEN) % (minutes * MINUTE_NS) == 0 for start in starts)
 
 
+@pytest.mark.slow
 def test_bars_are_whole_from_the_first_minute_on_and_nothing_is_ordered() -> None:
     kept = Kept()
     with scene(recorders=[kept]) as played:
@@ -489,6 +490,7 @@ def test_ctrl_c_ends_it_with_a_summary(tmp_path: Path) -> None:
     assert out.splitlines()[-1] == "Outages - none"
 
 
+@pytest.mark.slow
 def test_without_tws_it_says_why_at_once_and_returns_3(tmp_path: Path) -> None:
     import socket
 

@@ -142,6 +142,7 @@ def serving(
 # Q2, Q6 to Q9.
 
 
+@pytest.mark.slow
 def test_the_portfolio_command_as_it_is_written(tmp_path: Path) -> None:
     """The sample of the specification, from a folder whose name has a blank and a letter beyond ASCII."""
     (tmp_path / "AAPL_5m.csv").write_text(AAPL_AT_155)

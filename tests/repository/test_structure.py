@@ -37,6 +37,7 @@ def test_no_module_is_longer_than_allowed() -> None:
     assert {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > MODULE_LINES} == {}
 
 
+@pytest.mark.slow
 def test_no_function_is_longer_than_allowed() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {what}" for path in sources() for what in long_functions(path.read_text("utf-8"))

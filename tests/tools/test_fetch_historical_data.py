@@ -203,6 +203,7 @@ def test_what_tws_lacks_is_told(fetch: Run, tws: ThreadedTwsServer) -> None:
     assert (code, said[-1]) == (0, "SMR: TWS has bars from 2000-01-03 on")
 
 
+@pytest.mark.slow
 @served(EVENING)
 def test_the_very_words_of_the_specification(tws: ThreadedTwsServer, tmp_path: Path) -> None:
     line = 'python -m quant_trading.tools.fetch_historical_data --symbols SMR --duration "6 M" --bar-size "5 mins"'
@@ -217,6 +218,7 @@ def test_the_very_words_of_the_specification(tws: ThreadedTwsServer, tmp_path: P
     assert done.stdout.splitlines()[1].endswith(f" in {path}")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="other platform: Ctrl-C cannot be sent to one process")
 @served(EVENING, speed=1.0)
 def test_ctrl_c_ends_it_and_the_same_command_goes_on(tws: ThreadedTwsServer, home: Path, fetch: Run) -> None:

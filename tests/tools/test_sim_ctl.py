@@ -49,6 +49,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     assert not simulator.file.exists()
 
 
+@pytest.mark.slow
 def test_a_person_commands_a_running_simulator(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
     assert any("trouble     M07_liquidation" in line for line in running.lines)
     assert running.ctl("status") == 0

@@ -105,6 +105,7 @@ def test_returns_within_a_minute_do_not_follow_from_earlier_ones(symbol: str) ->
         assert (found > -rounding - 0.02 - 4.0 * error).all(), (step, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["morning", "evening"])
 def test_returns_outside_the_session_do_not_follow_from_earlier_ones(part: str) -> None:
     tape = seeded_tape(7)
@@ -124,6 +125,7 @@ def test_returns_outside_the_session_do_not_follow_from_earlier_ones(part: str) 
         assert (np.abs(found) < 0.03 + 4.0 * error).all(), (step, found)
 
 
+@pytest.mark.slow
 def test_the_evening_says_nothing_about_the_morning() -> None:
     # By their signs, so that the nights on which companies report count as any other.
     tape, evenings, mornings = seeded_tape(7), [], []

@@ -432,6 +432,7 @@ def test_three_books_at_once() -> None:
 # Scanners and news
 
 
+@pytest.mark.slow
 def test_a_scan_ranks_what_the_tape_says() -> None:
     _, client = opened("12:00")
     [xml] = client.ask("reqScannerParameters")

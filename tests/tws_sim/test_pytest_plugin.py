@@ -24,6 +24,7 @@ def run(pytester: pytest.Pytester, source: str, *options: str) -> pytest.RunResu
         return pytester.runpytest_subprocess("-p", PLUGIN, "--strict-markers", "-W", "error", *leftovers, *options)
 
 
+@pytest.mark.slow
 def test_a_client_finds_a_market_on_the_port(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
