@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quant_trading.backtesting.dice import Dice
 from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
 from quant_trading.domain.errors import ConfigError
@@ -151,7 +152,7 @@ class _Test:
         self, strategy: Strategy, panel: BarPanel, limits: Limits, seed: int, cells_budget: int | None
     ) -> None:
         self._strategy, self._panel, self._limits, self._seed = strategy, panel, limits, seed
-        self._rng = np.random.default_rng(seed)
+        self._dice = Dice(seed)
         cells = len(panel) * len(panel.symbols)
         self._budget = cells_budget if cells_budget is not None else max(int(_SHARE * cells), _FLOOR)
         self._cells = self._bars = 0
@@ -183,12 +184,13 @@ class _Test:
         is_narrow = columns >= width
         groups = self._narrow(width, columns) if is_narrow else self._wide(width, columns)
         for k, group in enumerate(groups):
-            begin = int(self._rng.integers(0, count - length + 1))
+            begin = self._dice.below(0, count - length + 1)
             piece = _cut_out(self._panel, begin, begin + length, group)
             first = max(length - _TESTED, 1)
             if is_narrow:
                 self._whole_test(piece, width, first)
-                if self._cells + self._spared > self._budget:
+                is_enough = k >= 2 or not self._spared  # slices that were cut short are cheap
+                if self._cells + self._spared > self._budget and is_enough:
                     break
             else:
                 self._short_test(piece, first, with_target=k < 2)
@@ -199,11 +201,11 @@ class _Test:
         The first copy stands in the panel's own order, for a fault may sit in the place of a column.
         """
         for _ in range(_SLICES):
-            yield np.concatenate([np.arange(width), np.resize(self._rng.permutation(width), columns - width)])
+            yield np.concatenate([np.arange(width), np.resize(self._dice.mixed(np.arange(width)), columns - width)])
 
     def _wide(self, width: int, columns: int) -> Iterator[IntArray]:
         """Yield parts of the columns until each has taken part."""
-        order = self._rng.permutation(width)
+        order = self._dice.mixed(np.arange(width))
         for begin in range(0, width, columns):
             yield np.sort(order[begin : begin + columns])
 
@@ -216,9 +218,9 @@ class _Test:
         narrow = piece if width == len(piece.symbols) else _cut_out(piece, 0, len(piece), np.arange(width))
         plain = self._evaluate(narrow)
         rows = self._rows_needed(plain[0], len(piece))
-        for _ in range(2 if rows == len(piece) else 4):
+        for _ in range(2 if rows == len(piece) else 3):
             self._cut(narrow, plain, first)
-        cut = int(self._rng.integers(first, len(piece)))
+        cut = self._dice.below(first, len(piece))
         self._compare(narrow, plain, self._evaluate(self._other_future(narrow, np.full(width, cut))), cut)
         self._bars += 1
         for _ in range(3):
@@ -228,7 +230,7 @@ class _Test:
             piece = piece.rows(len(piece) - rows, len(piece))
         base = plain if piece is narrow else self._evaluate(piece)
         first = max(rows - _TESTED, 1)
-        order = self._rng.permutation(np.arange(first, rows))
+        order = self._dice.mixed(np.arange(first, rows))
         for k in range(2):
             self._screen(
                 piece, base, np.resize(np.roll(order, -k * (len(piece.symbols) + 17)), len(piece.symbols)), first
@@ -243,7 +245,7 @@ class _Test:
         if not says.any(axis=0).all():
             return rows
         begin = int(says.argmax(axis=0).max())
-        needed = max(begin + begin // 2 + _TESTED, _SHORTEST)
+        needed = max(begin + begin // 8 + _TESTED, _SHORTEST)
         return needed if needed < _WORTH * rows else rows
 
     def _short_test(self, piece: BarPanel, first: int, *, with_target: bool) -> None:
@@ -256,12 +258,12 @@ class _Test:
             self._cut(piece, base, first)
             return
         rows = np.arange(first, len(piece))
-        end = int(self._rng.integers((first + len(piece)) // 2, len(piece)))
-        cuts = np.minimum(np.resize(self._rng.permutation(rows), len(piece.symbols)), end)
+        end = self._dice.below((first + len(piece)) // 2, len(piece))
+        cuts = np.minimum(np.resize(self._dice.mixed(rows), len(piece.symbols)), end)
         self._screen(piece, base, cuts, first, end)
 
     def _cut(self, piece: BarPanel, base: tuple[Any, ...], first: int) -> None:
-        cut = int(self._rng.integers(first, len(piece)))
+        cut = self._dice.below(first, len(piece))
         self._compare(piece, base, self._evaluate(piece.rows(0, cut)), cut)
         self._bars += 1
 
@@ -273,9 +275,9 @@ class _Test:
         if len(values):  # as np.unique does, whose first call loads masked arrays
             values = values[np.append(values[1:] != values[:-1], True)]
         values = np.concatenate([values[:: max(1, len(values) // 16)], [0.0]])
-        cut = int(self._rng.integers(first, len(piece)))
+        cut = self._dice.below(first, len(piece))
         other = signal.copy()
-        other[cut:] = self._rng.choice(values, size=other[cut:].shape)
+        other[cut:] = self._dice.among(values, *other[cut:].shape)
         self._bars += 1
         self._compare(piece, base[:2], (signal, self._copy().target(other, self._limits)), cut)
 
@@ -289,8 +291,8 @@ class _Test:
         length = len(piece) if end is None else end
         holes = np.isnan(piece.close[first : length - 1])
         for j in np.flatnonzero(holes.any(axis=0)).tolist():
-            if self._rng.random() < 0.25:  # where a bar is missing, one may have been filled in from later ones
-                cuts[j] = self._rng.choice(np.flatnonzero(holes[:, j])) + first + 1
+            if self._dice.even(1)[0] < 0.25:  # where a bar is missing, one may have been filled in from later ones
+                cuts[j] = self._dice.among(np.flatnonzero(holes[:, j]), 1)[0] + first + 1
         other = self._other_future(piece.rows(0, length), cuts)
         shown = self._evaluate(other)
         self._bars += len(cuts)
@@ -301,7 +303,7 @@ class _Test:
         for was, now in zip(base, shown, strict=True):
             if was.shape == piece.close.shape and now.shape == past.shape:
                 rows = np.flatnonzero((_differs(was[:length], now) & past).any(axis=1))
-                suspects.update(self._rng.permutation(rows)[:_CONFIRMED].tolist())
+                suspects.update(self._dice.mixed(rows)[:_CONFIRMED].tolist())
         # A part of many columns is dear to evaluate, and who reacts to other columns once does so always.
         most = 1 if self._is_crossing or end is not None else 2 * _CONFIRMED
         for t in sorted(suspects)[:most]:
@@ -350,12 +352,12 @@ class _Test:
         begin = min(int(cuts.min()), length - 1)
         shape = (length - begin, width)
         # A few numbers make the noise of all cells: drawing one for each would cost more than the strategy does.
-        noise = self._rng.normal(0.0, 1.0, (shape[0], 1)) * self._rng.normal(0.0, 1.0, (1, width))
+        noise = self._dice.normal(shape[0], 1) * self._dice.normal(1, width)
         steps = 0.04 * noise
         ahead = np.arange(begin, length)[:, np.newaxis] - cuts
         # Mostly the other way than the bars went, so that even a sign shows it.
-        other_way = np.where(self._rng.random(width) < 0.8, -1.0, 1.0)
-        jump = other_way * 0.35 * _moves(bars.close, cuts) + self._rng.normal(0.0, 0.05, width)
+        other_way = np.where(self._dice.even(width) < 0.8, -1.0, 1.0)
+        jump = other_way * 0.35 * _moves(bars.close, cuts) + 0.05 * self._dice.normal(width)
         steps += np.where(ahead == 0, jump, 0.0)
         moved = np.where(ahead >= 0, steps, 0.0)
         factor = np.exp(np.clip(np.cumsum(moved, axis=0), -3.0, 3.0))
