@@ -5,9 +5,7 @@ from datetime import date
 
 import numpy as np
 
-from quant_trading.backtesting.masked import Masked
 from quant_trading.data.findings import JUMP_KINDS, Finding, quarantine
-from quant_trading.data.store_views import factors
 from quant_trading.domain.actions import CorporateAction
 from quant_trading.domain.bars import BarPanel
 from quant_trading.strategy.base import Strategy
@@ -29,6 +27,8 @@ def seen_bars(panel: BarPanel, actions: Sequence[CorporateAction]) -> BarPanel:
     own = {symbol: [action for action in actions if action.symbol == symbol] for symbol in panel.symbols}
     if not len(panel) or not any(own.values()):
         return panel
+    from quant_trading.data.store_views import factors
+
     days, last = panel.sessions, date.fromordinal(int(panel.sessions[-1]) + _EPOCH)
     price, volume = np.ones(panel.close.shape), np.ones(panel.close.shape)
     for j, symbol in enumerate(panel.symbols):
@@ -46,6 +46,8 @@ def guarded(strategy: Strategy, seen: BarPanel, findings: Sequence[Finding]) -> 
     """Return the strategy without an opinion on bars whose window spans a jump that nothing explains."""
     if not any(finding.kind in JUMP_KINDS for finding in findings):
         return strategy
+    from quant_trading.backtesting.masked import Masked
+
     mask = quarantine(seen, findings, strategy.warmup)
     return Masked(strategy, seen, mask) if mask.any() else strategy
 
