@@ -69,6 +69,7 @@ def test_three_seeds_on_daily_bars():
             assert line[at] == pytest.approx(expected, rel=0.0, abs=1e-9), column
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", ["first", "sma", "delayed"])
 def test_compiled_lines_are_the_interpreted_ones(seed):
     close = close_of("AAPL_5m_2025")

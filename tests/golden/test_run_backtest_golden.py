@@ -185,14 +185,13 @@ def account(*words: str) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize(
-    ("lag", "fill"), [("lag0", "same_close"), pytest.param("lag1", "next_close", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("lag", "fill"), [("lag0", "same_close"), ("lag1", "next_close")])
 @pytest.mark.parametrize(
     ("signal", "strategy"),
     [
         ("bottom10", ("REVERSAL_RANK", "lookback=1", "count=10")),
-        pytest.param("ret_le_-2pct", ("REVERSAL", "lookback=1", "threshold=-0.02"), marks=pytest.mark.slow),
+        ("ret_le_-2pct", ("REVERSAL", "lookback=1", "threshold=-0.02")),
     ],
 )
 def test_the_daily_reversal_is_that_of_bt_and_vectorbt(

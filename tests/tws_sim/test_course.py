@@ -63,7 +63,7 @@ def correlations(sessions: list[FloatArray], lags: int) -> tuple[FloatArray, Flo
 
 
 @pytest.mark.parametrize("seed", [7, pytest.param(8, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("symbol", NAMES)
+@pytest.mark.parametrize("symbol", TWO_IN_THE_FAST_SUITE)
 def test_returns_within_a_session_do_not_follow_from_earlier_ones(seed: int, symbol: str) -> None:
     minutes = year_of(seed, symbol, "1 min")
     sessions = by_session(minutes)
