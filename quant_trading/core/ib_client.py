@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, cast
 
 from ib_async import IB, CommissionReport, Contract, Execution, Order, OrderState
@@ -244,6 +245,7 @@ class BoundIB(IB):
         self.client.apiEnd += self.disconnectedEvent
         self._decoder_log = _FailureCounter(logging.getLogger("ib_async.Decoder"), {})
         self.client.decoder.logger = cast(logging.Logger, self._decoder_log)
+        self._time_lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     @property
     def undecodable_frames(self) -> int:
@@ -277,6 +279,18 @@ class BoundIB(IB):
                 _end(task)
             elif asyncio.iscoroutine(awaitable):
                 awaitable.close()  # else Python would complain that it was never awaited
+
+    async def reqCurrentTimeAsync(self) -> datetime:  # noqa: N802
+        """Return TWS's time, whole seconds, aware UTC; who asks while somebody waits for it asks after them.
+
+        The answer names no request, and the library keeps one future for the question: a second one would take it
+        over, and the first would never be answered.
+        """
+        loop = asyncio.get_running_loop()
+        if self._time_lock is None or self._time_lock[0] is not loop:
+            self._time_lock = loop, asyncio.Lock()
+        async with self._time_lock[1]:
+            return await super().reqCurrentTimeAsync()
 
     # What the library runs on the thread's current loop, run on ours.
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -132,3 +133,40 @@ def test_a_handler_that_hangs_up_ends_the_packet() -> None:
     client.decoder.interpret = interpret
     client._onSocketHasData(frame(("1", "a")) + frame(("2", "b")))
     assert (heard, client._data) == ([["1", "a"]], b"")
+
+
+def test_whoever_asks_for_the_time_at_once_is_answered() -> None:
+    """The answer names no request: of five questions in one moment the library would answer the last one only."""
+    with virtual(simulator()) as loop:
+        ib = _bound(loop, RawListener(), read_only=True)
+        ib.connect("127.0.0.1", 7497, clientId=9)
+
+        async def ask() -> list[Any]:
+            given_up = asyncio.ensure_future(asyncio.wait_for(ib.reqCurrentTimeAsync(), 1e-9))
+            asked = [asyncio.wait_for(ib.reqCurrentTimeAsync(), 10.0) for _ in range(5)]
+            said = await asyncio.gather(*asked, return_exceptions=True)
+            with pytest.raises(TimeoutError):  # whose waiter did not stay, and held up nobody
+                await given_up
+            return said
+
+        said = ib.run(ask())
+        assert {type(one) for one in said} == {datetime}, said
+        assert max(said) - min(said) <= timedelta(seconds=1)
+        assert ib.reqCurrentTime() >= max(said)
+        ib.disconnect()
+        ib.sleep(0)
+
+
+def test_who_waits_for_the_time_hears_that_the_session_broke() -> None:
+    peer = Meddler(simulator())
+    with virtual(peer) as loop:
+        ib = _bound(loop, RawListener(), read_only=True)
+        ib.connect("127.0.0.1", 7497, clientId=9)
+        peer.edit = lambda fields: []  # TWS is silent
+        loop.call_later(2.0, peer.hang_up)
+
+        async def ask() -> list[Any]:
+            return await asyncio.gather(*[ib.reqCurrentTimeAsync() for _ in range(3)], return_exceptions=True)
+
+        said = ib.run(ask(), timeout=10.0)
+        assert {type(one) for one in said} == {ConnectionError}, said
