@@ -3,7 +3,8 @@
 Read-only: the session refuses to send any message that could touch an order. `--watch` shows the portfolio again
 whenever it has changed, `--json` writes it for programs (docs/market-data.md).
 
-Exit codes: 0 shown, 2 wrong arguments or settings, 3 no connection, 4 the account is not one of this login.
+Exit codes: 0 shown, also a watch that Ctrl-C or SIGTERM ended, 2 wrong arguments or settings, 3 no connection, 4 the
+account is not one of this login, 130 interrupted before anything was shown.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from quant_trading.core.connect_options import Endpoint, add_connect_options, endpoint_of
+from quant_trading.core.interrupts import sigterm_as_ctrl_c
 from quant_trading.core.portfolio_view import AccountView, as_json, summary_lines
 from quant_trading.domain.errors import AccountRefused, ConnectionFailed, ConnectionLost, DeskError, UsageError
 
@@ -36,22 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.CRITICAL)  # the error printed below says it all, once
     try:
-        _check(options)
-        endpoint = endpoint_of(options)
-        reader = PortfolioReader(endpoint, every_account=options.all_accounts)
-        if options.watch:
-            return _watch(reader, options, endpoint.schedule)
-        try:
-            reader.open()
-            _say(_text_of(reader, options, *reader.read()))
-        finally:
-            reader.close()
+        with sigterm_as_ctrl_c():
+            _run(options)
     except DeskError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:  # the usual end of a watch
+    except KeyboardInterrupt:  # or SIGTERM: the usual end of a watch
         return 0 if options.watch else 130
     return 0
 
@@ -67,6 +61,20 @@ def _parser() -> ArgumentParser:
     add("--times", type=int, metavar="N", help="end the watch after N showings")
     add("--json", action="store_true", help="write JSON; with --watch one object on each line")
     return parser
+
+
+def _run(options: Namespace) -> None:
+    _check(options)
+    endpoint = endpoint_of(options)
+    reader = PortfolioReader(endpoint, every_account=options.all_accounts)
+    if options.watch:
+        _watch(reader, options, endpoint.schedule)
+        return
+    try:
+        reader.open()
+        _say(_text_of(reader, options, *reader.read()))
+    finally:
+        reader.close()
 
 
 def _check(options: Namespace) -> None:
@@ -182,7 +190,7 @@ def _text_of(reader: PortfolioReader, options: Namespace, views: Sequence[Accoun
     return "\n".join("\n".join(summary_lines(view, is_named=reader.has_others)) for view in views)
 
 
-def _watch(reader: PortfolioReader, options: Namespace, schedule: "RestartSchedule") -> int:
+def _watch(reader: PortfolioReader, options: Namespace, schedule: "RestartSchedule") -> None:
     """Show the portfolio whenever it differs from what was shown; a broken session is opened again and again."""
     shown: list[AccountView] | None = None
     count, pause, was_open = 0, _FIRST_PAUSE_SECONDS, False
@@ -196,7 +204,7 @@ def _watch(reader: PortfolioReader, options: Namespace, schedule: "RestartSchedu
                     _show(_text_of(reader, options, views, time), options)
                     shown, count = views, count + 1
                     if count == options.times:
-                        return 0
+                        return
                 reader.wait(_LOOK_SECONDS)
             except (ConnectionLost, ConnectionFailed) as error:
                 if not was_open:  # a wrong port is no outage

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quant_trading.core.connect_options import add_connect_options, endpoint_of
+from quant_trading.core.interrupts import sigterm_as_ctrl_c
 from quant_trading.domain.errors import ConnectionFailed, ConnectionLost, DeskError, UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         timeframes = _timeframes(options.timeframes)
         _check(options)
-        return _run(options, timeframes)
+        with sigterm_as_ctrl_c():
+            return _run(options, timeframes)
     except DeskError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -147,7 +149,7 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
             tracker.start(with_history=not options.no_history)
             tracker.run(duration_seconds=options.duration, bars=options.bars)
         except KeyboardInterrupt:
-            pass  # the usual end
+            pass  # the usual end, by SIGTERM too
         tracker.stop()
     for line in tracker.summary():
         _say(line)

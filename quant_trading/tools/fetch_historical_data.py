@@ -6,7 +6,7 @@ writes market_data/SMR_5m_bars_macd.csv with MACD, Signal and Hist, ready for ba
 only for what is missing, also after it was killed; see docs/download.md.
 
 Exit codes: 0 all well, 1 some symbols or pages failed, 2 wrong arguments or place, 3 no connection, 4 wrong account,
-6 no symbol has bars.
+6 no symbol has bars, 130 interrupted by Ctrl-C or SIGTERM.
 """
 
 import logging
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quant_trading.core.connect_options import add_connect_options, endpoint_of
+from quant_trading.core.interrupts import sigterm_as_ctrl_c
 from quant_trading.domain.errors import DeskError
 from quant_trading.tools.fetch_request import BAR_SIZE, DURATION, Request, request_of
 
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.CRITICAL)  # what matters is printed below, once
     try:
-        return _run(request_of(options), options)
+        with sigterm_as_ctrl_c():
+            return _run(request_of(options), options)
     except DeskError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -6,6 +6,7 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from quant_trading.core.ibkr_broker import IBKRBroker
 from quant_trading.core.ibkr_connection import IBKRConnection
+from quant_trading.core.interrupts import sigterm_as_ctrl_c
 from quant_trading.domain.orders import OrderStatus
 from quant_trading.tws_sim.server import ThreadedTwsServer
 from quant_trading.tws_sim.virtual import VirtualLoop
@@ -150,3 +152,29 @@ def test_a_script_that_is_interrupted_ends_without_a_word_of_asyncio() -> None:
             process.kill()
             process.communicate()
     assert (out, err, process.returncode) == ("interrupted\n", "", 0)
+
+
+def test_the_first_sigterm_interrupts_and_what_it_began_is_not_disturbed_by_the_next() -> None:
+    before, steps = signal.getsignal(signal.SIGTERM), []
+    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            steps.append("not interrupted")
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            steps.append("ended in order")
+    assert steps == ["ended in order"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_is_left_alone_where_python_takes_no_signals() -> None:
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def elsewhere() -> None:
+        with sigterm_as_ctrl_c():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [before]

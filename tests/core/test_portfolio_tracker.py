@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -280,6 +281,23 @@ def test_a_watch_shows_changes_only(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (json.loads(line)["accounts"] for line in capsys.readouterr().out.splitlines())
     assert first != second
     assert first[0]["positions"] == second[0]["positions"]
+
+
+def test_sigterm_ends_a_watch_as_ctrl_c_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def show(text: str, options: object) -> None:
+        print(text)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("quant_trading.core.portfolio_tracker._show", show)
+    before = signal.getsignal(signal.SIGTERM)
+    market = simulator(positions={"AAPL": (Decimal(100), Decimal(150))})
+    with ThreadedTwsServer(market, SimClock(market.now_ns, 0.0)) as server:
+        assert main(["--port", str(server.port), "--watch", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert (len(out.splitlines()), err) == (1, "")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(

@@ -491,6 +491,28 @@ def test_ctrl_c_ends_it_with_a_summary(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="other platform: SIGTERM ends a process there at once")
+def test_sigterm_ends_it_as_ctrl_c_does_and_the_bars_are_in_the_store(tmp_path: Path) -> None:
+    scene_options = ("--source", "seed:7", "--now", "2026-11-19 09:59:58", "--speed", "1")
+    words = ("--symbols", "AAPL", "--timeframes", "1m", "--bars-only", "--record", str(tmp_path / "store"))
+    with running(*scene_options) as (_, port, _), command("--port", str(port), *words, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("Bar - "):
+                break
+        process.terminate()
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    kept, summary, recorded, outages = out.splitlines()[-4:]
+    assert kept.startswith("Record - ")
+    assert kept.endswith(f" series were stored in {tmp_path / 'store'}")
+    assert summary.startswith("Summary - 1 symbols, ")
+    assert recorded.endswith(f" bars recorded in {tmp_path / 'store'}")
+    assert outages == "Outages - none"
+    assert not list(tmp_path.rglob("bars.journal"))
+
+
+@pytest.mark.slow
 def test_without_tws_it_says_why_at_once_and_returns_3(tmp_path: Path) -> None:
     import socket
 

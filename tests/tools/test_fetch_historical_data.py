@@ -220,8 +220,9 @@ def test_the_very_words_of_the_specification(tws: ThreadedTwsServer, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="other platform: Ctrl-C cannot be sent to one process")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @served(EVENING, speed=1.0)
-def test_ctrl_c_ends_it_and_the_same_command_goes_on(tws: ThreadedTwsServer, home: Path, fetch: Run) -> None:
+def test_ctrl_c_ends_it_and_the_same_command_goes_on(name: str, tws: ThreadedTwsServer, home: Path, fetch: Run) -> None:
     words = ["--symbols", "SMR", "--duration", "2 D", "--bar-size", "30 secs"]
     pacer = shared_pacer(home / "state", "127.0.0.1", tws.port, SystemClock())
     for which in range(59):  # another program has all but used the window up
@@ -236,7 +237,7 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(tws: ThreadedTwsServer, hom
             "1 symbol, 30 secs bars: 2 requests, 10 minutes at least under IBKR's pacing rules\n"
         )
         assert process.stdout.readline().startswith("the pacing window is full: the next request may go in 60")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.Signals[name])
         errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert errors == "interrupted: what came is kept, the same command goes on from there\n"
