@@ -199,7 +199,11 @@ class _Rows:
             self.refuse(i, f"high = {numbers['high'][i]} is below low = {numbers['low'][i]}")
         start, end = self.spans(stamps, size)
         if size.is_intraday and size.seconds < 3_600 and len(start) > 1:
-            apart = int(np.min(np.diff(start))) // _SECOND_NS
+            steps = np.diff(start)
+            if _has_two_grids(size):  # TWS's first bar of a session is a short one
+                _, opens, _ = self._session_arrays(exchange_date(int(start[0])), exchange_date(int(start[-1])))
+                steps = steps[~np.isin(start[:-1], opens)]
+            apart = int(np.min(steps)) // _SECOND_NS if len(steps) else size.seconds
             if apart != size.seconds:
                 raise DataGap(
                     f"{self.file.path}{self.whose}: its bars are {apart} s apart, not {size.seconds} s; it does not "
@@ -248,6 +252,9 @@ class _Rows:
         for k in np.flatnonzero(late < stop).tolist():
             inside = slice(max(int(late[k]), int(np.searchsorted(start, opens[k]))), int(stop[k]))
             end[inside] = closes[k]
+        if _has_two_grids(size):  # 09:30-10:00, 10:00-11:00: such a bar ends where the next one starts
+            following = np.where(start[1:] > start[:-1], start[1:], end[:-1])
+            end[:-1] = np.minimum(end[:-1], following)
         return start, end
 
     def _sessions(self, days: IntArray) -> tuple[IntArray, IntArray]:
@@ -305,6 +312,11 @@ class _Rows:
                 "write stamps with their zone, 2025-05-12T13:30:00Z",
             )
         return np.asarray(moments, dtype=np.int64)
+
+
+def _has_two_grids(size: BarSize) -> bool:
+    """Return whether bars on the clock, as TWS has them, are others than bars counted from an open at 09:30."""
+    return 1_800 % size.seconds != 0
 
 
 def open_bar_file(path: Path) -> BarFile | None:

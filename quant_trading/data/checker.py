@@ -4,6 +4,7 @@ It repairs nothing. Each finding names the symbol, the time, how many, and the c
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,7 +13,16 @@ import numpy as np
 from quant_trading.data.bar_files import open_bar_file, why_no_bars
 from quant_trading.data.findings import Finding, Kind, Severity, mask_jumps, quarantine
 from quant_trading.data.price_checks import JUMP, PriceMarks, mark_prices, runs, split_ratio
-from quant_trading.data.session_checks import Calendar, calendar_of, low_volume, per_session, shifted_sessions
+from quant_trading.data.session_checks import (
+    Calendar,
+    calendar_of,
+    low_volume,
+    off_grid,
+    on_clock,
+    per_session,
+    shifted_sessions,
+)
+from quant_trading.data.store_places import is_quote_file
 from quant_trading.domain.actions import CorporateAction
 from quant_trading.domain.bar_sizes import BarSize, parse_bar_size
 from quant_trading.domain.bars import BarColumns, BarPanel, FloatArray, IntArray, panel_from_columns
@@ -29,13 +39,14 @@ _FULL_NS = 6.5 * 3_600_000_000_000
 _ENDED_SESSIONS = 5
 
 
-def check_panel(panel: BarPanel, actions: Sequence[CorporateAction] = ()) -> list[Finding]:
+def check_panel(panel: BarPanel, actions: Sequence[CorporateAction] = (), *, has_volume: bool = True) -> list[Finding]:
     """Return what is wrong with the bars, or may be, by time within each kind.
 
     Args:
         panel: bars as they were read.
         actions: known splits and dividends of bars that are not adjusted for them: the jumps they explain are not
             reported, a spin-off is named as such, and a split that the prices do not show is.
+        has_volume: False for quotes and midpoints, which have none: it is not looked at.
 
     Raises:
         SessionRangeError: when bars lie outside the table of sessions.
@@ -44,20 +55,24 @@ def check_panel(panel: BarPanel, actions: Sequence[CorporateAction] = ()) -> lis
     if not len(panel) or not panel.symbols:
         return []
     size = parse_bar_size(panel.bar_size)
+    if not has_volume:
+        panel = replace(panel, volume=np.ones_like(panel.volume))
     calendar = calendar_of(panel, size)
     marks = mark_prices(panel)
     found = [*_values(panel, marks), *_jumps(panel, marks, actions)]
     found += _repeats(panel, marks, size)
     found += _attendance(panel, calendar, size)
     found += _places(panel, calendar, size)
-    found += _volumes(panel, calendar, size)
+    if has_volume:
+        found += _volumes(panel, calendar, size)
     return found
 
 
 def check_file(path: Path, bar_size: str, actions: Sequence[CorporateAction] = ()) -> list[Finding]:
     """Return what is wrong with a file of one symbol or of several, files that `load_panel` refuses included.
 
-    Rows that are duplicates, out of order or impossible are named and left out of the other checks.
+    Rows that are duplicates, out of order or impossible are named and left out of the other checks. A file whose name
+    says that it holds quotes or midpoints (`SMR_5m_bid_bars_macd.csv`) needs no volume.
 
     Raises:
         DataGap: when no bars can be read from it at all.
@@ -78,7 +93,8 @@ def check_file(path: Path, bar_size: str, actions: Sequence[CorporateAction] = (
         columns.append(BarColumns(start[keep], end[keep], *(column[keep] for column in numbers)))
     if not columns:
         raise DataGap(f"{path}: there are no bars; fetch them again")
-    return found + check_panel(panel_from_columns(symbols, size.words, columns), actions)
+    panel = panel_from_columns(symbols, size.words, columns)
+    return found + check_panel(panel, actions, has_volume=not is_quote_file(path))
 
 
 def _order(symbol: str, start: IntArray) -> Iterable[Finding]:
@@ -221,12 +237,12 @@ def _repeats(panel: BarPanel, marks: PriceMarks, size: BarSize) -> Iterable[Find
 
 def _attendance(panel: BarPanel, calendar: Calendar, size: BarSize) -> Iterable[Finding]:
     """Yield missing and short sessions, shifted clocks and symbols that end early."""
-    bars = _bars_per_session(panel, calendar, size)
+    bars, expected = _bars_per_session(panel, calendar, size), _expected(panel, calendar)
     is_nobodys = np.asarray(~bars.any(axis=1)) if len(bars) else np.empty(0, dtype=bool)
     for first, last in runs(np.flatnonzero(is_nobodys)):
         yield _missing(calendar, "" if len(panel.symbols) > 1 else panel.symbols[0], first, last)
     present = bars > 0
-    full = present.all(axis=0) & (bars == calendar.expected[:, np.newaxis]).all(axis=0)
+    full = present.all(axis=0) & (bars == expected).all(axis=0)
     for j in np.flatnonzero(~full).tolist():
         symbol = panel.symbols[j]
         days = np.flatnonzero(present[:, j])
@@ -243,13 +259,23 @@ def _attendance(panel: BarPanel, calendar: Calendar, size: BarSize) -> Iterable[
                 f"the bars end {len(bars) - 1 - days[-1]} sessions before the others' (delisted?); choose what "
                 "becomes of a position with the delisting setting",
             )  # fmt: skip
-        for s in days[bars[days, j] < calendar.expected[days]].tolist():
-            have, whole = int(bars[s, j]), int(calendar.expected[s])
+        for s in days[bars[days, j] < expected[days, j]].tolist():
+            have, whole = int(bars[s, j]), int(expected[s, j])
             yield Finding(
                 "incomplete_session", "warning", symbol, int(calendar.opens[s]), int(calendar.opens[s]), have,
                 f"{have} of {whole} bars of the session are there; fetch the day again", whole,
             )  # fmt: skip
         yield from _shifted(panel, calendar, size, j)
+
+
+def _expected(panel: BarPanel, calendar: Calendar) -> IntArray:
+    """Return int64[S, N]: bars of a complete session on the grid that each symbol's bars lie on."""
+    expected = np.repeat(calendar.expected[:, np.newaxis], len(panel.symbols), axis=1)
+    if len(calendar.off_open) and (calendar.expected != calendar.expected_on_clock).any():
+        for j in range(len(panel.symbols)):
+            clocked = on_clock(calendar, ~np.isnan(panel.close[:, j]))
+            expected[clocked, j] = calendar.expected_on_clock[clocked]
+    return expected
 
 
 def _bars_per_session(panel: BarPanel, calendar: Calendar, size: BarSize) -> FloatArray:
@@ -286,19 +312,20 @@ def _shifted(panel: BarPanel, calendar: Calendar, size: BarSize, j: int) -> Iter
 def _places(panel: BarPanel, calendar: Calendar, size: BarSize) -> Iterable[Finding]:
     if not size.is_intraday:
         return
-    kinds: tuple[tuple[Kind, IntArray, str], ...] = (
-        ("outside_hours", calendar.outside, "bars lie outside regular hours; leave them out or fetch with regular "
-                                            "hours only"),
-        ("off_grid", calendar.off_grid, f"bars do not start a whole number of {size.words} after the open; fetch them "
-                                        "again"),
-    )  # fmt: skip
-    for kind, rows, words in kinds:
+    words: dict[Kind, str] = {
+        "outside_hours": "bars lie outside regular hours; leave them out or fetch with regular hours only",
+        "off_grid": f"bars start neither a whole number of {size.words} after the open nor on the clock as TWS's do; "
+        "fetch them again",
+    }
+    places: tuple[tuple[Kind, IntArray], ...] = (("outside_hours", calendar.outside), ("off_grid", calendar.off_open))
+    for kind, rows in places:
         if not len(rows):
             continue
-        there = ~np.isnan(panel.close[rows])
-        for j in np.flatnonzero(there.any(axis=0)).tolist():
-            own = rows[there[:, j]]
-            yield _finding(panel, kind, "warning", panel.symbols[j], own, f"{len(own)} {words}")
+        for j in np.flatnonzero((~np.isnan(panel.close[rows])).any(axis=0)).tolist():
+            there = ~np.isnan(panel.close[:, j])
+            own = rows[there[rows]] if kind == "outside_hours" else off_grid(calendar, there)
+            if len(own):
+                yield _finding(panel, kind, "warning", panel.symbols[j], own, f"{len(own)} {words[kind]}")
 
 
 def _volumes(panel: BarPanel, calendar: Calendar, size: BarSize) -> Iterable[Finding]:
@@ -309,7 +336,8 @@ def _volumes(panel: BarPanel, calendar: Calendar, size: BarSize) -> Iterable[Fin
         volume = panel.volume[calendar.first[rows]]
         calendar = Calendar(
             calendar.opens[rows], calendar.closes[rows], calendar.first[rows], calendar.stop[rows],
-            calendar.expected[rows], calendar.outside, calendar.off_grid,
+            calendar.expected[rows], calendar.expected_on_clock[rows], calendar.outside, calendar.off_open,
+            calendar.off_clock,
         )  # fmt: skip
     # A half day trades less: its volume counts as if the session had been a whole one.
     volume = volume * (_FULL_NS / (calendar.closes - calendar.opens))[:, np.newaxis]

@@ -288,7 +288,7 @@ class SeriesDownload:
         bars = self._store.columns(self.symbol, self._size.words, self._what, all_hours=self._all_hours)
         if bars is None:
             raise DataGap(f"{self._place}: the bars went away while they were read; run the same command again")
-        path = macd_csv_path(self._folder, self.symbol, self._size, self._what)
+        path = macd_csv_path(self._folder, self.symbol, self._size, self._what, all_hours=self._all_hours)
         kept = write_macd_csv(path, bars, self._size)
         return Written(path, len(bars.start_ns), kept)
 

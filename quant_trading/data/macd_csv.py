@@ -17,9 +17,12 @@ __all__ = ["encode_macd_csv", "macd_csv_path", "write_macd_csv"]
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
-def macd_csv_path(folder: Path, symbol: str, size: BarSize, what: str = "TRADES") -> Path:
-    """Return the file of a series; bars other than trades bear their kind in the name, and no backtest takes them."""
-    kind = "" if what == "TRADES" else f"_{what.lower()}"
+def macd_csv_path(folder: Path, symbol: str, size: BarSize, what: str = "TRADES", *, all_hours: bool = False) -> Path:
+    """Return the file of a series: `SMR_5m_bars_macd.csv`, `SMR_5m_midpoint_bars_macd.csv`, `SMR_5m_all_bars_macd.csv`.
+
+    Bars other than trades, and those of all hours, say so in the name, and no backtest takes them for the others.
+    """
+    kind = ("" if what == "TRADES" else f"_{what.lower()}") + ("_all" if all_hours else "")
     return folder / f"{symbol}_{size.timeframe}{kind}_bars_macd.csv"
 
 

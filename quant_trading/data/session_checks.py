@@ -9,9 +9,10 @@ from quant_trading.domain.bar_sizes import BarSize
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
 from quant_trading.refdata.sessions import exchange_date, session_arrays
 
-__all__ = ["Calendar", "calendar_of", "low_volume", "per_session", "shifted_sessions"]
+__all__ = ["Calendar", "calendar_of", "low_volume", "off_grid", "on_clock", "per_session", "shifted_sessions"]
 
 _HOUR_NS = 3_600_000_000_000
+_OPENS_AT_NS = 34_200_000_000_000  # 09:30, since midnight in New York
 _WINDOW, _SHARE = 41, 0.20
 _COLUMNS = 32  # a block of columns whose work arrays stay within the cache
 
@@ -20,12 +21,17 @@ _COLUMNS = 32  # a block of columns whose work arrays stay within the cache
 class Calendar:
     """The sessions that the bars of a panel span.
 
+    Bars of 20 minutes and of an hour and more have two grids: TWS puts them on the clock (09:30, 10:00, 11:00, ...),
+    others count them from the open (09:30, 10:30, ...). For all smaller sizes both are one.
+
     Attributes:
         opens, closes: int64[S], UTC ns.
         first, stop: int64[S]: rows first..stop-1 start within the session.
-        expected: int64[S]: bars a complete session has.
+        expected: int64[S]: bars a complete session has, counted from its open.
+        expected_on_clock: int64[S]: the same on the clock; half days may have one more.
         outside: int64: rows that start in no session.
-        off_grid: int64: rows within a session that do not start a whole number of bars after its open.
+        off_open: int64: rows within a session that do not start a whole number of bars after its open.
+        off_clock: int64: rows within a session that start neither with it nor a whole number of bars after midnight.
     """
 
     opens: IntArray
@@ -33,8 +39,10 @@ class Calendar:
     first: IntArray
     stop: IntArray
     expected: IntArray
+    expected_on_clock: IntArray
     outside: IntArray
-    off_grid: IntArray
+    off_open: IntArray
+    off_clock: IntArray
 
 
 def calendar_of(panel: BarPanel, size: BarSize) -> Calendar:
@@ -47,17 +55,55 @@ def calendar_of(panel: BarPanel, size: BarSize) -> Calendar:
     _, opens, closes = session_arrays(exchange_date(int(start[0])), exchange_date(int(start[-1])))
     first, stop = np.searchsorted(start, opens), np.searchsorted(start, closes)
     length = size.seconds * 1_000_000_000
-    expected = -((opens - closes) // length) if size.is_intraday else np.ones(len(opens), dtype=np.int64)
+    expected = expected_on_clock = np.ones(len(opens), dtype=np.int64)
+    if size.is_intraday:
+        expected = -((opens - closes) // length)
+        expected_on_clock = -((opens - _OPENS_AT_NS % length - closes) // length)
     inside = np.zeros(len(start) + 1, dtype=np.int64)
     np.add.at(inside, first, 1)
     np.add.at(inside, stop, -1)
     within = np.cumsum(inside[:-1]) > 0
     outside = np.flatnonzero(~within)
-    off_grid = np.empty(0, dtype=np.int64)
+    off_open = off_clock = np.empty(0, dtype=np.int64)
     if size.is_intraday:
         since = start - np.repeat(opens, stop - first) if not len(outside) else _since_open(start, opens)
-        off_grid = np.flatnonzero(within & (since % length != 0))
-    return Calendar(opens, closes, first, stop, expected, outside, off_grid)
+        off_open = np.flatnonzero(within & (since % length != 0))
+        off_clock = np.flatnonzero(within & (since != 0) & ((since + _OPENS_AT_NS) % length != 0))
+    return Calendar(opens, closes, first, stop, expected, expected_on_clock, outside, off_open, off_clock)
+
+
+def off_grid(calendar: Calendar, there: npt.NDArray[np.bool_]) -> IntArray:
+    """Return the rows of one symbol that lie on neither grid: of each session those off the one that suits it better.
+
+    Args:
+        there: bool[T], where the symbol has a bar.
+    """
+    off_open, off_clock, open_counts, clock_counts = _off(calendar, there)
+    if not len(off_open):
+        return off_open
+    by_clock = clock_counts < open_counts
+    rows = (
+        off_open[~by_clock[_session_of(calendar, off_open)]],
+        off_clock[by_clock[_session_of(calendar, off_clock)]],
+    )
+    return np.sort(np.concatenate(rows))
+
+
+def on_clock(calendar: Calendar, there: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return bool[S]: where the bars of one symbol, bool[T], lie on the clock and not on the grid from the open."""
+    _, _, open_counts, clock_counts = _off(calendar, there)
+    return np.asarray(clock_counts < open_counts)
+
+
+def _off(calendar: Calendar, there: npt.NDArray[np.bool_]) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Return the rows of a symbol off each grid, and how many there are of each in every session."""
+    rows = [off[there[off]] for off in (calendar.off_open, calendar.off_clock)]
+    counts = [np.bincount(_session_of(calendar, off), minlength=len(calendar.opens)) for off in rows]
+    return rows[0], rows[1], counts[0], counts[1]
+
+
+def _session_of(calendar: Calendar, rows: IntArray) -> IntArray:
+    return np.searchsorted(calendar.stop, rows, side="right")
 
 
 def _since_open(start: IntArray, opens: IntArray) -> IntArray:

@@ -90,6 +90,7 @@ def check(options: argparse.Namespace) -> int:
     """Compare hashes, run the data checker, and name changed bars; 1 when anything is an error or a warning."""
     from quant_trading.data.checker import Finding, check_file, check_panel
     from quant_trading.data.checker import describe as words
+    from quant_trading.data.store_places import QUOTES
     from quant_trading.domain.bars import panel_from_columns
 
     lines: list[dict[str, object]] = []
@@ -118,7 +119,8 @@ def check(options: argparse.Namespace) -> int:
                 continue
             told = store.actions([stored.symbol]) if stored.what == "RAW" else []
             if parse_bar_size(stored.bar_size).seconds <= 86_400 and not stored.all_hours:
-                note(where, check_panel(panel_from_columns([stored.symbol], stored.bar_size, [bars]), told))
+                panel = panel_from_columns([stored.symbol], stored.bar_size, [bars])
+                note(where, check_panel(panel, told, has_volume=stored.what not in QUOTES))
             if changed := _changed(series):
                 text = f"{changed} bars were served again with other values; both are in {series.folder}/changed.csv"
                 lines.append({"series": where, "kind": "changed", "severity": "warning", "text": text})

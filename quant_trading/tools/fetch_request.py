@@ -31,7 +31,7 @@ class Request:
     """What the command line asks for.
 
     Attributes:
-        symbols: as users write them, each once.
+        symbols: as users write them, each once; a share class as BRK.B, also when it was given as "BRK B".
         duration: None with --repair only: all that is known already.
         end_ns: UTC ns, None is now.
         folder, store: where CSV files and the store lie.
@@ -55,7 +55,7 @@ def request_of(options: Namespace, environ: Mapping[str, str] = os.environ) -> R
     Raises:
         UsageError: when one of them cannot be understood.
     """
-    words = [word.strip().upper() for text in options.symbols for word in text.split(",")]
+    words = [".".join(word.upper().split()) for text in options.symbols for word in text.split(",")]
     symbols = tuple(dict.fromkeys(word for word in words if word))
     if not symbols:
         raise UsageError(f"--symbols {' '.join(options.symbols)}: names none; write for example --symbols SMR AAPL")

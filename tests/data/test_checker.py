@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from quant_trading.data.actions import read_actions
 from quant_trading.data.checker import check_file, check_panel, describe
 from quant_trading.data.findings import mask_jumps, quarantine
+from quant_trading.data.macd_csv import macd_csv_path, write_macd_csv
 from quant_trading.data.session_checks import low_volume
 from quant_trading.data.store import available, load_panel
 from quant_trading.domain.actions import CorporateAction
-from quant_trading.domain.bars import BarPanel
+from quant_trading.domain.bar_sizes import parse_bar_size
+from quant_trading.domain.bars import BarColumns, BarPanel
 from quant_trading.domain.errors import DataGap
 from quant_trading.domain.limits import Limits
 from quant_trading.refdata.sessions import sessions_between
@@ -183,6 +185,77 @@ def test_short_sessions_bars_outside_hours_and_off_the_grid():
     start[80] += 60 * NS
     found = check_panel(replace(panel, start_ns=start, end_ns=end))
     assert {(f.kind, f.count) for f in found} == {("incomplete_session", 77), ("outside_hours", 1), ("off_grid", 1)}
+
+
+def of_grid(size, seconds_after_open):
+    """Return bars of three sessions, the last a half day, at these seconds after each open."""
+    length = parse_bar_size(size).seconds * NS
+    start, end = [], []
+    for session in sessions_between(date(2018, 7, 2), date(2018, 7, 5)):  # 3 July ends at 13:00
+        moments = [session.open_ns + s * NS for s in seconds_after_open if session.open_ns + s * NS < session.close_ns]
+        start += moments
+        end += [min(ns + length, stop) for ns, stop in zip(moments, [*moments[1:], session.close_ns], strict=True)]
+    close = 100.0 + np.where(np.arange(len(start)) % 2, 0.01, 0.0)[:, np.newaxis]
+    return BarPanel(
+        ("A",), size, np.array(start), np.array(end), close, close + 0.02, close - 0.02, close,
+        np.full(close.shape, 1e4),
+    )  # fmt: skip
+
+
+# Seconds after 09:30: TWS's bars start with the session and then on the clock, those of others count from the open.
+CLOCKS = {
+    "20 mins": [0, *range(600, 23_400, 1_200)],
+    "1 hour": [0, *range(1_800, 23_400, 3_600)],
+    "2 hours": [0, 1_800, 9_000, 16_200],  # 09:30, 10:00, 12:00, 14:00
+    "3 hours": [0, 9_000, 19_800],  # 09:30, 12:00, 15:00
+    "4 hours": [0, 9_000],  # 09:30, 12:00
+    "8 hours": [0],
+}
+
+
+@pytest.mark.parametrize("size", CLOCKS)
+def test_bars_on_the_clock_and_bars_from_the_open_are_both_right(size):
+    clocked = of_grid(size, CLOCKS[size])
+    assert check_panel(clocked) == []
+    assert check_panel(of_grid(size, range(0, 23_400, parse_bar_size(size).seconds))) == []
+    # what lies on neither is found, and so are sessions that mix them
+    start = clocked.start_ns.copy()
+    start[1] += 300 * NS
+    (finding,) = of_kind(check_panel(replace(clocked, start_ns=start)), "off_grid")
+    assert (finding.count, finding.first_ns) == (1, start[1])
+
+
+def test_an_hourly_session_of_both_grids_is_found():
+    mixed = of_grid("1 hour", [0, 1_800, 5_400, 9_000, 14_400, 18_000, 21_600])  # 10:00, 11:00, 12:00, 13:30, 14:30
+    found = of_kind(check_panel(mixed), "off_grid")
+    # two whole sessions: three bars from the open after three on the clock; the half day lies on the clock
+    assert [f.count for f in found] == [6]
+
+
+def test_a_bar_that_a_half_day_on_the_clock_lacks_is_missed():
+    panel = of_grid("2 hours", CLOCKS["2 hours"])
+    half_day = sessions_between(date(2018, 7, 3), date(2018, 7, 3))[0]
+    keep = np.flatnonzero(panel.start_ns != half_day.open_ns + 9_000 * NS)  # 12:00
+    found = check_panel(only(panel, keep))
+    assert [(f.kind, f.count, f.expected, str(f.first)) for f in found] == [("incomplete_session", 2, 3, "2018-07-03")]
+
+
+@pytest.mark.parametrize("kind", ["bid", "ask", "midpoint", "bid_ask"])
+def test_quotes_need_no_volume(kind, tmp_path):
+    panel = replace(intraday(), volume=np.full((len(intraday()), 1), np.nan))
+    assert check_panel(panel, has_volume=False) == []
+    assert {f.kind for f in check_panel(panel)} == {"bad_value"}
+    bad = changed(panel, "high", 5, 1.0)
+    assert {f.kind for f in check_panel(bad, has_volume=False)} == {"ohlc"}
+    size = parse_bar_size("5 mins")
+    bars = BarColumns(panel.start_ns, panel.end_ns, *(getattr(panel, name)[:, 0] for name in BarColumns.__slots__[2:]))
+    for all_hours in (False, True):
+        path = macd_csv_path(tmp_path, "SMR", size, kind.upper(), all_hours=all_hours)
+        write_macd_csv(path, bars, size)
+        assert check_file(path, "5m") == []
+    path = macd_csv_path(tmp_path, "SMR", size)
+    write_macd_csv(path, bars, size)
+    assert {f.kind for f in check_file(path, "5m")} == {"bad_value"}
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

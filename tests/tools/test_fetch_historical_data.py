@@ -21,6 +21,7 @@ from quant_trading.core.pacing import HistoryKey
 from quant_trading.core.pacing_file import shared_pacer
 from quant_trading.data.bar_store import BarStore
 from quant_trading.data.store import load_panel
+from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.refdata.sessions import at, sessions_between
 from quant_trading.settings.system_clock import SystemClock
 from quant_trading.tools import data
@@ -134,10 +135,63 @@ def test_the_running_bar_is_left_out_and_all_hours_are_a_series_of_their_own(fet
     assert len(panel) == 18 and int(panel.end_ns[-1]) == at(date(2026, 11, 19), "11:00")
     code, said, _ = fetch("--symbols", "SMR", "--duration", "1 D", "--bar-size", "5m", "--all-hours")
     # from 04:00 to 11:00
-    assert code == 0 and said[1].startswith("SMR: 84 new bars, 84 in")
-    assert len(said) == 2, "all bars of the file that was there are in the new one"
+    path = folder / "SMR_5m_all_bars_macd.csv"
+    assert (code, said[1:]) == (0, [f"SMR: 84 new bars, 84 in {path}"])
+    assert len(load_panel(folder, ["SMR"], "5 mins")) == 18, "backtests go on reading the regular hours"
     code, said, _ = fetch("--symbols", "SMR", "--duration", "1 D", "--bar-size", "5m")
-    assert code == 0 and "the file that was there held other bars; it is kept as" in said[-1]
+    assert (code, said[1:]) == (0, [f"SMR: 0 new bars, 18 in {folder / 'SMR_5m_bars_macd.csv'}"])
+    assert not list(folder.glob("*.kept-*"))
+
+
+# Starts of the bars of a whole session and of the half day after Thanksgiving, as TWS puts them: on the clock.
+ON_THE_CLOCK = {
+    "20 mins": 20 + 11,  # 09:30, 09:40, 10:00, ..., 15:40 and 12:40
+    "1 hour": 7 + 4,
+    "2 hours": 4 + 3,  # 09:30, 10:00, 12:00, 14:00
+    "3 hours": 3 + 2,  # 09:30, 12:00, 15:00
+    "4 hours": 2 + 2,  # 09:30, 12:00
+    "8 hours": 1 + 1,
+}
+
+
+@pytest.mark.parametrize("size", ON_THE_CLOCK)
+@served("2025-12-01 18:00")
+def test_bars_on_the_clock_pass_the_checker_and_the_backtest(
+    fetch: Run, home: Path, capsys: pytest.CaptureFixture[str], size: str
+) -> None:
+    folder, timeframe = home / "market_data", parse_bar_size(size).timeframe
+    assert fetch("--symbols", "SMR", "--duration", "3 D", "--bar-size", size)[0] == 0  # 26 and 28 November, 1 December
+    panel = load_panel(folder, ["SMR"], size)
+    whole = len(panel.known_at(at(date(2025, 11, 26), "16:00")))
+    assert len(panel) == ON_THE_CLOCK[size] + whole
+    assert (panel.end_ns[:-1] <= panel.start_ns[1:]).all(), "no bar reaches into the next one"
+    assert data.main(["check", "--store", str(folder / "store")]) == 0
+    file = folder / f"SMR_{timeframe}_bars_macd.csv"
+    assert data.main(["check", str(file), "--bar-size", size]) == 0
+    capsys.readouterr()
+    options = ["--timeframe", timeframe, "--data-dir", str(folder), "--no-cache", "--no-causality"]
+    assert run_backtest.main([*options, "--strategy", "STATIC"]) == 0
+    said = capsys.readouterr()
+    assert "on the clock" not in said.out + said.err and "off_grid" not in said.out + said.err
+
+
+@served(EVENING)
+def test_a_share_class_is_one_series_however_it_is_written(fetch: Run, home: Path) -> None:
+    code, said, _ = fetch("--symbols", "BRK B", "--duration", "1 D", "--bar-size", "5m")
+    path = home / "market_data" / "BRK.B_5m_bars_macd.csv"
+    assert (code, said[1:]) == (0, [f"BRK.B: 78 new bars, 78 in {path}"])
+    code, said, _ = fetch("--symbols", "BRK.B", "--duration", "1 D", "--bar-size", "5m")
+    assert (code, said) == (0, ["1 symbol, 5 mins bars: 0 requests", f"BRK.B: 0 new bars, 78 in {path}"])
+    assert [series.manifest.symbol for series in BarStore(home / "market_data" / "store").series()] == ["BRK.B"]
+
+
+@pytest.mark.parametrize("kind", ["BID", "ASK", "MIDPOINT", "BID_ASK"])
+@served(EVENING)
+def test_quotes_pass_the_checker(fetch: Run, home: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    assert fetch("--symbols", "SMR", "--duration", "2 D", "--bar-size", "5m", "--what", kind)[0] == 0
+    capsys.readouterr()
+    assert data.main(["check", "--store", str(home / "market_data" / "store")]) == 0
+    assert capsys.readouterr().out.splitlines() == ["1 series checked: all well"]
 
 
 @served(EVENING)

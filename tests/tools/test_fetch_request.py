@@ -51,7 +51,7 @@ def test_the_command_of_the_specification() -> None:
 
 
 def test_symbols_by_spaces_and_commas_each_once() -> None:
-    assert parsed("--symbols", "smr,AAPL", "BRK B", "AAPL,").symbols == ("SMR", "AAPL", "BRK B")
+    assert parsed("--symbols", "smr,AAPL", "BRK B", "brk.b", "BRK  B", "AAPL,").symbols == ("SMR", "AAPL", "BRK.B")
     with pytest.raises(UsageError, match="names none"):
         parsed("--symbols", ",")
 
@@ -117,7 +117,7 @@ def test_every_command_that_repair_may_print_is_understood(
     found = of_command(
         fetch_command(Gap(symbol, size, what, all_hours, date(2018, 7, 3), date(2018, 7, 3), sessions, 1))
     )
-    assert found.symbols == (symbol,) and found.size.words == size and found.all_hours == all_hours
+    assert found.symbols == (symbol.replace(" ", "."),) and found.size.words == size and found.all_hours == all_hours
     assert found.what == (what if what not in ("RAW", "LIVE") else "TRADES")
     assert found.end_ns == at(date(2018, 7, 3), "13:00")  # the close of a half day
     assert found.duration is not None and found.duration.count == (sessions if sessions <= 365 else -(-sessions // 250))
