@@ -113,7 +113,7 @@ def stretch_of(size: BarSize, duration: Duration, until_ns: int, now_ns: int, *,
         first_day, from_ns = _reach(duration, last, until_ns, all_hours=all_hours)
         cells = cells_between(size, first_day, last.day, all_hours=all_hours)
     except SessionRangeError as error:
-        raise UsageError(f"{error}; ask for less") from error
+        raise UsageError(f"{error}; name another end") from error
     cells = tuple(cell for cell in cells if cell.start_ns < until_ns and cell.end_ns > from_ns)
     if size.seconds == _DAY_SECONDS:
         cells = tuple(cell for cell in cells if cell.end_ns <= until_ns)  # the bar of a running day is none yet
@@ -126,7 +126,8 @@ def stretch_of(size: BarSize, duration: Duration, until_ns: int, now_ns: int, *,
 
 def _latest_begun(ns: int, *, all_hours: bool) -> Session:
     day = exchange_date(ns)
-    found = [s for s in sessions_between(day - timedelta(days=14), day) if _span(s, all_hours=all_hours)[0] < ns]
+    first = max(FIRST_SESSION_DAY, day - timedelta(days=14))
+    found = [s for s in sessions_between(first, day) if _span(s, all_hours=all_hours)[0] < ns]
     if not found:
         raise SessionRangeError(f"{day} has no session before it in the table of sessions")
     return found[-1]

@@ -66,12 +66,28 @@ def parse_bar_size(text: str) -> BarSize:
     size = _BY_NAME.get(given) or (_BY_NAME.get(given.lower()) if " " in given else None)
     if size is None:
         words = ", ".join(size.words for size in BAR_SIZES)
-        raise UsageError(f'bar size {text!r} is none of IBKR\'s: {words}; write for example "1 day" or "5 mins"')
+        near = _nearest_size(given)
+        cure = 'write for example "1 day" or "5 mins"' if near is None else f'did you mean "{near.words}"?'
+        raise UsageError(f"bar size {text!r} is none of IBKR's: {words}; {cure}")
     return size
 
 
+def _nearest_size(text: str) -> BarSize | None:
+    """Return the size that "5 min", "1 hours" or "15 Minutes" mean, None when there is no such size."""
+    found = _SIZE_WORDS.fullmatch(text.lower())
+    if found is None:
+        return None
+    wanted = int(found[1]) * _UNIT_SECONDS[found[2]]
+    return next((size for size in BAR_SIZES if size.seconds == wanted), None)
+
+
+_SIZE_WORDS = re.compile(r"([0-9]{1,3}) ?(sec|min|hour|hr|day|week|month)[a-z]*", re.ASCII)
+_UNIT_SECONDS = {"sec": 1, "min": 60, "hour": 3600, "hr": 3600, "day": 86_400, "week": 604_800, "month": 2_592_000}
 _LONGEST = {"S": 86_400, "D": 365, "W": 52, "M": 12, "Y": 68}
 _DURATION = re.compile(r"([0-9]{1,6}) ?([SDWMY])", re.ASCII)
+_DURATION_WORDS = re.compile(
+    r"([0-9]{1,6}) *(s|d|w|m|y|secs?|seconds?|days?|wks?|weeks?|mos?|months?|yrs?|years?)", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +132,11 @@ def parse_duration(text: str) -> Duration:
     """
     found = _DURATION.fullmatch(text.strip())
     if found is None or int(found[1]) < 1:
-        raise UsageError(
-            f'duration {text!r} is not a number and a unit of IBKR\'s: {_forms()}; write for example "1 Y"'
-        )
+        meant = _DURATION_WORDS.fullmatch(" ".join(text.lower().split()))
+        cure = 'write for example "1 Y"'
+        if meant is not None and 1 <= int(meant[1]) <= _LONGEST[meant[2][0].upper()]:
+            cure = f'did you mean "{int(meant[1])} {meant[2][0].upper()}"?'
+        raise UsageError(f"duration {text!r} is not a number and a unit of IBKR's: {_forms()}; {cure}")
     count, unit = int(found[1]), found[2]
     if count > _LONGEST[unit]:
         raise UsageError(f"duration {text!r} is longer than IBKR serves in {unit}: {_forms()}; use a larger unit")

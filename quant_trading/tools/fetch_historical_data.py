@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from quant_trading.core.connect_options import add_connect_options, endpoint_of
 from quant_trading.core.interrupts import sigterm_as_ctrl_c
 from quant_trading.domain.errors import DeskError
-from quant_trading.tools.fetch_request import BAR_SIZE, DURATION, Request, request_of
+from quant_trading.tools.fetch_request import BAR_SIZE, DURATION, Request, check_place, request_of
 
 if TYPE_CHECKING:
     from quant_trading.tools.fetch_progress import Progress
@@ -86,6 +86,8 @@ def _run(request: Request, options: Namespace) -> int:
     from quant_trading.tools.fetch_progress import PlainProgress, RichProgress
     from quant_trading.tools.fetch_run import FetchRun
 
+    check_place(request.folder, "--output-dir")
+    check_place(request.store, "--store")
     place, clock = endpoint_of(options), SystemClock()
     pacer = shared_pacer(home(os.environ) / "state", place.host, place.port, clock)
     source = HistorySource(

@@ -54,6 +54,9 @@ class FetchRun:
             ConnectionLost, ConfigError, UsageError: what stops all symbols.
         """
         self._asked_at = self._source.now()
+        end_ns = self._request.end_ns
+        if end_ns is not None and end_ns > int(self._asked_at.timestamp()) * _SECOND_NS:
+            self._progress.say(f"the end is still to come: bars up to now, {self._asked_at:%Y-%m-%d %H:%M:%S} UTC")
         self._source.instruments(self._request.symbols, skip_missing=True)  # all at once; below they are known
         for symbol in self._request.symbols:
             self._attempt(symbol, self._plan)

@@ -85,6 +85,29 @@ def test_durations_that_are_none(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "meant"),
+    [("5 min", "5 mins"), ("15 Minutes", "15 mins"), ("2 hr", "2 hours"), ("60 min", "1 hour"), ("1 weeks", "1W")],
+)
+def test_a_size_in_other_words_is_met_with_ibkrs(text, meant):
+    with pytest.raises(UsageError, match=rf'; did you mean "{meant}"\?$'):
+        parse_bar_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("6 m", "6 M"), ("6m", "6 M"), ("2 years", "2 Y"), ("20 Days", "20 D"), ("1800 secs", "1800 S")]
+)
+def test_a_duration_in_other_words_is_met_with_ibkrs(text, meant):
+    with pytest.raises(UsageError, match=rf'; did you mean "{meant}"\?$'):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["30 min", "400 d", "13 months", "0 y"])
+def test_no_duration_is_proposed_that_ibkr_does_not_serve(text):
+    with pytest.raises(UsageError, match=r'; write for example "1 Y"$'):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
     ("text", "last", "left_out"),
     [
         ("1 Y", date(2018, 12, 31), date(2017, 12, 31)),

@@ -245,6 +245,16 @@ def test_small_bars_that_ibkr_no_longer_has_are_told(fetch: Run) -> None:
 
 
 @served(EVENING)
+def test_an_end_still_to_come_is_now_and_that_is_said(fetch: Run, home: Path) -> None:
+    words = ["--symbols", "SMR", "--duration", "1 D", "--bar-size", "5m", "--end-datetime"]
+    code, said, _ = fetch(*words, "2027-01-30")
+    assert (code, said[0]) == (0, "the end is still to come: bars up to now, 2026-11-19 23:00:00 UTC")
+    assert "78 new bars" in said[2]
+    code, said, _ = fetch(*words, "2026-11-18")
+    assert code == 0 and not any("still to come" in line for line in said)
+
+
+@served(EVENING)
 def test_what_tws_lacks_is_told(fetch: Run, tws: ThreadedTwsServer) -> None:
     words = ["--symbols", "SMR", "--bar-size", "5 mins", "--duration"]
     code, said, _ = fetch(*words, "5 D", "--end-datetime", "1999-01-15")
@@ -317,7 +327,11 @@ def test_nobody_listens(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--symbols", "SMR", "--bar-size", "7 mins"], "bar size '7 mins' is none of IBKR's"),
         (["--symbols", "SMR", "--duration", "6 months"], "is not a number and a unit of IBKR's"),
+        (["--symbols", "SMR", "--bar-size", "5 min"], 'did you mean "5 mins"?'),
+        (["--symbols", "SMR", "--duration", "6 m"], 'did you mean "6 M"?'),
         (["--symbols", "SMR", "--end-datetime", "soon"], "--end-datetime 'soon' is no moment"),
+        (["--symbols", "SMR", "--end-datetime", "1985-01-01"], "name a later end"),
+        (["--symbols", "SMR", "--output-dir", f"{__file__}/x"], f"--output-dir {__file__}/x cannot be written"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_before_connecting(

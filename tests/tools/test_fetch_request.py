@@ -13,10 +13,10 @@ from quant_trading.data.bar_store import BarMeta, BarStore
 from quant_trading.data.store_gaps import Gap, fetch_command
 from quant_trading.domain.bar_sizes import BAR_SIZES, Duration, parse_bar_size
 from quant_trading.domain.bars import BarColumns
-from quant_trading.domain.errors import UsageError
+from quant_trading.domain.errors import ConfigError, UsageError
 from quant_trading.refdata.sessions import at, session_arrays
 from quant_trading.tools import data, fetch_historical_data
-from quant_trading.tools.fetch_request import Request, moment_of, request_of
+from quant_trading.tools.fetch_request import Request, check_place, moment_of, request_of
 
 HOME = {"QT_HOME": str(Path("desk").absolute())}
 
@@ -91,11 +91,50 @@ def test_every_form_of_the_end(text: str, moment: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "now", "2026-13-01", "20260130-25:00:00", "16:00", "2026-01-30 US/Eastern", "2026-01-30 16:00 Mars/Base",
-     "2026-01-30T16:00Z UTC", "30.01.2026", "1769806800"],
+     "2026-01-30T16:00Z UTC", "30.01.2026", "1769806800", "9999-12-31"],
 )  # fmt: skip
 def test_what_names_no_moment_is_refused_with_the_forms(text: str) -> None:
     with pytest.raises(UsageError, match=r"is no moment .*20260130-21:00:00"):
         moment_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        # The clock goes from 02:00 EST (07:00 UTC) to 03:00 EDT, and from 02:00 EDT (06:00 UTC) back to 01:00 EST.
+        (
+            "2026-03-08 02:30",
+            "is left out by .* America/New_York; write it in UTC, 20260308-06:30:00 or 20260308-07:30",
+        ),
+        (
+            "2026-11-01 01:30",
+            "occurs twice by .* America/New_York; write it in UTC, 20261101-05:30:00 or 20261101-06:3",
+        ),
+        ("20261025 02:30:00 Europe/Zurich", "occurs twice by .* Europe/Zurich; .* 20261025-00:30:00 or 20261025-01:30"),
+    ],
+)
+def test_a_time_that_the_clock_leaves_out_or_repeats_is_refused(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        moment_of(text)
+    assert moment_of("2026-11-01T01:30:00-04:00") + 3_600 * 10**9 == moment_of("2026-11-01T01:30:00-05:00")
+
+
+@pytest.mark.parametrize("text", ["1985-01-01", "19850104-21:00:00", "1989-12-31"])
+def test_an_end_before_all_sessions_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"calendar of sessions begins \(1990-01-01\).*; name a later end"):
+        parsed("--symbols", "SMR", "--end-datetime", text)
+    assert parsed("--symbols", "SMR", "--end-datetime", "1990-01-02").end_ns == at(date(1990, 1, 3), "00:00")
+
+
+@pytest.mark.parametrize("option", ["--output-dir", "--store"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, option: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for folder in (file, file / "below", Path("/proc/none")):
+        with pytest.raises(ConfigError, match=rf"{option} .* cannot be written .*; name another folder"):
+            check_place(folder, option)
+    check_place(tmp_path / "new" / "folder", option)
+    assert list(tmp_path.iterdir()) == [file], "nothing is left there"
 
 
 @given(st.integers(631_238_400, 1_924_905_600))  # 1990 to 2030
