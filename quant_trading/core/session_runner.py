@@ -29,6 +29,7 @@ from quant_trading.core.supervisor import (
     SupervisorPolicy,
     SupervisorState,
 )
+from quant_trading.core.tws_clock import Course, Reading, TwsClock
 from quant_trading.domain.errors import AccountRefused, ConnectionFailed, DeskError
 from quant_trading.ports import Clock
 from quant_trading.refdata.restart_windows import RestartSchedule
@@ -41,6 +42,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _READ_ONLY_CODE = 321
 _KEPT_REPORTS = 1000
+_QUICKER = 4  # so many times sooner comes the heartbeat that confirms what TWS's clock does
 _LEVELS = {
     ReportKind.STATE: logging.INFO,
     ReportKind.OUTAGE: logging.WARNING,
@@ -104,7 +106,7 @@ class SessionRunner:
 
     Args:
         loop: where it runs.
-        clock: the wall clock.
+        clock: the wall clock; a `TwsClock` is set and kept by TWS's time.
         settings: what the session is for.
         emit, flush: take the events of streams; see `StreamDesk`.
         tell: takes each report.
@@ -135,6 +137,9 @@ class SessionRunner:
         )  # fmt: skip
         self.desk = StreamDesk(self.connection.ib, self, self.now_ns, emit, flush, settings.pacer)
         self.skew_seconds: float | None = None
+        self.clock_fault = ""
+        self._follower = clock if isinstance(clock, TwsClock) else None
+        self._beats_soon = False
         self.last_failure: DeskError | None = None
         self._account = settings.account
         self._back_off = BackOff(settings.policy, settings.seed)
@@ -188,7 +193,7 @@ class SessionRunner:
         self._link_code = 0
         self._on(SupervisorEvent.TRY)
         try:
-            await self._until_refused(self.connection.open_async())
+            await self._until_refused(self._open())
         except AccountRefused as error:
             self.last_failure = error
             self._on(SupervisorEvent.REFUSE, str(error))
@@ -208,6 +213,21 @@ class SessionRunner:
         if self._link_code:
             self.desk.suspend()
         return True
+
+    async def _open(self) -> None:
+        await self.connection.open_async()
+        if self._follower is None:
+            return
+        # Before the first stream: nothing may be stamped by a clock that was set while there was no session.
+        before, is_first = self._follower.offset, self.skew_seconds is None
+        with contextlib.suppress(TimeoutError, ConnectionError):  # then the heartbeats will see
+            await asyncio.wait_for(
+                self._follower.set_by(self.connection), self.settings.policy.heartbeat_timeout_seconds
+            )
+            self.skew_seconds = 0.0
+        moved = (self._follower.offset - before).total_seconds()
+        if not is_first and abs(moved) > self.settings.policy.skew_seconds:
+            self._clock_moved(moved)
 
     def _broken(self) -> str | None:
         """Return why the session is over, None while it is not; it changes while something is awaited."""
@@ -240,9 +260,10 @@ class SessionRunner:
     async def _watch(self) -> None:
         """Ask for TWS's time again and again until the session is over."""
         policy = self.settings.policy
-        self._last_look = self._now()
+        self._last_look = self._machine_now()
+        self._beats_soon = self._follower is not None
         while not self._is_over():
-            await self._sleep(policy.heartbeat_seconds)
+            await self._sleep(policy.heartbeat_seconds / (_QUICKER if self._beats_soon else 1))
             await self._beat()
 
     def _is_over(self) -> bool:
@@ -257,7 +278,7 @@ class SessionRunner:
             self.connection.give_up(f"the clock jumped by {jumped:+.0f} s: this machine slept, or its time was set")
             return
         try:
-            said = await asyncio.wait_for(self.connection.ib.reqCurrentTimeAsync(), policy.heartbeat_timeout_seconds)
+            await asyncio.wait_for(self._ask_time(), policy.heartbeat_timeout_seconds)
         except TimeoutError:
             if not self._is_over():
                 self.connection.give_up(
@@ -267,17 +288,36 @@ class SessionRunner:
             return
         except ConnectionError as error:
             self.on_lost(str(error) or "the connection closed")
+
+    async def _ask_time(self) -> None:
+        if self._follower is not None:
+            self._follow(await self._follower.read(self.connection), self._follower)
             return
+        said = await self.connection.ib.reqCurrentTimeAsync()
         self._compare_clocks((said - _EPOCH).total_seconds() - self.now_ns() / 1e9)
 
     def _jump(self) -> float:
-        """Return by how many seconds the wall clock has run ahead of the running time since the last look."""
-        last, self._last_look = self._last_look, self._now()
+        """Return by how many seconds the machine's clock has run ahead of the running time since the last look."""
+        last, self._last_look = self._last_look, self._machine_now()
         return (self._last_look.ns - last.ns) / 1e9 - (self._last_look.seconds - last.seconds)
 
-    def clock_was_set(self) -> None:
-        """Take note that the program has set the session's clock: that is no jump of the machine's."""
-        self._last_look = self._now()
+    def _machine_now(self) -> Moment:
+        """Return the moment by the machine: what is learned of TWS's clock must not look like a sleep."""
+        return self._now() if self._follower is None else Moment(self._loop.time(), _ns(self._follower.machine_now()))
+
+    def _follow(self, reading: Reading, clock: TwsClock) -> None:
+        before = clock.offset
+        course = clock.follow(reading)
+        self._beats_soon = course is Course.SUSPECT
+        self.skew_seconds = (reading.ahead - clock.offset).total_seconds()
+        if course is Course.MOVED:
+            self._clock_moved((clock.offset - before).total_seconds())
+        elif course is Course.RUNS and not self.clock_fault:
+            self.clock_fault = clock.fault()
+            self.notice(self.clock_fault, is_alarm=True)
+
+    def _clock_moved(self, seconds: float) -> None:
+        self.notice(f"TWS's clock has moved by {seconds:+.0f} s against this machine's: times follow it")
 
     def _compare_clocks(self, seconds: float) -> None:
         """Note how far TWS's clock is ahead of ours; it tells whole seconds, cut off."""
@@ -451,7 +491,7 @@ class SessionRunner:
 
     def now_ns(self) -> int:
         """Return the wall clock, UTC ns."""
-        return (self._clock.now() - _EPOCH) // _MICROSECOND * 1000
+        return _ns(self._clock.now())
 
     def _now(self) -> Moment:
         return Moment(self._loop.time(), self.now_ns())
@@ -485,6 +525,10 @@ class SessionRunner:
     def _look(self) -> None:
         self._alarm_timer = None
         self._deliver(self.supervisor.look(self._now()))
+
+
+def _ns(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND * 1000
 
 
 def _farm_of(text: str) -> str:

@@ -77,7 +77,7 @@ class IBKRSession:
         queue_limit: events that may wait for `events`; beyond it the oldest are dropped, counted in
             `dropped_events`, told by a note and an alarm.
         loop: run in this loop, without a thread; it stays the caller's.
-        clock: the wall clock; None is the machine's.
+        clock: the wall clock; None is the machine's. A `TwsClock` is set and kept by TWS's time.
 
     Raises:
         ConfigError: as `IBKRConnection`.
@@ -216,6 +216,11 @@ class IBKRSession:
     def skew_seconds(self) -> float | None:
         """Return how far TWS's clock is ahead of this machine's, None before the first heartbeat."""
         return self.runner.skew_seconds
+
+    @property
+    def clock_fault(self) -> str:
+        """Return why TWS's clock cannot be followed, empty while it can; only with a `TwsClock`."""
+        return self.runner.clock_fault
 
     @property
     def dropped_events(self) -> int:

@@ -2,10 +2,14 @@
 
 TWS tells whole seconds, cut off, so a clock that agrees to within two seconds is left as it is: a machine set by a
 time server is nearer to the exchange than such an answer.
+
+A session sets the clock when it connects and compares it with each heartbeat. A difference beyond two seconds is asked
+for once more: one that stays is followed, one that grows is another speed, which no machine's clock can follow.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
 
 from quant_trading.settings.system_clock import SystemClock
 
@@ -13,10 +17,37 @@ if TYPE_CHECKING:
     from quant_trading.core.ibkr_connection import IBKRConnection
     from quant_trading.ports import Clock
 
-__all__ = ["TwsClock"]
+__all__ = ["Course", "Reading", "TwsClock"]
 
 _TOLERANCE = timedelta(seconds=2)
 _HALF = timedelta(seconds=0.5)
+_ZERO = timedelta(0)
+# Two seconds more within a minute are 3 %: no clock of a machine is as wrong as that.
+_SOON = timedelta(seconds=60)
+_STANDING = 0.05
+
+
+class Course(Enum):
+    """How TWS's clock goes beside ours."""
+
+    STEADY = "steady"  # both agree
+    SUSPECT = "suspect"  # they differ: ask once more, soon
+    MOVED = "moved"  # TWS's clock was set, or drifts slowly: ours follows it now
+    RUNS = "runs"  # TWS's clock has another speed
+
+
+class Reading(NamedTuple):
+    """What TWS said of its time.
+
+    Attributes:
+        machine: the machine's time half way between question and answer.
+        ahead: how far TWS was ahead of the machine.
+        slack: half the time from question to answer: by so much `ahead` may be wrong.
+    """
+
+    machine: datetime
+    ahead: timedelta
+    slack: timedelta
 
 
 class TwsClock:
@@ -24,15 +55,26 @@ class TwsClock:
 
     Args:
         machine: the clock beneath; None is the machine's.
+
+    Attributes:
+        offset: what is added to the machine's time.
+        rate: how many times as fast as the machine's TWS's clock runs; 1 until `follow` has found otherwise.
     """
 
     def __init__(self, machine: "Clock | None" = None) -> None:
         self._machine: Clock = machine or SystemClock()
-        self.offset = timedelta(0)
+        self.offset = _ZERO
+        self.rate = 1.0
+        self._set_by: Reading | None = None
+        self._suspect: Reading | None = None
 
     def now(self) -> datetime:
         """Return the moment, aware UTC."""
-        return self._machine.now() + self.offset
+        return self.machine_now() + self.offset
+
+    def machine_now(self) -> datetime:
+        """Return the machine's own time, aware UTC: it jumps when the machine slept, and never by what TWS says."""
+        return self._machine.now()
 
     def monotonic(self) -> float:
         """Return seconds that never run backwards."""
@@ -40,9 +82,43 @@ class TwsClock:
 
     async def set_by(self, connection: "IBKRConnection") -> timedelta:
         """Ask TWS for its time and go by it; return how far it is ahead of the machine, 0 within two seconds."""
-        before = self._machine.now()
-        said = (await connection.ib.reqCurrentTimeAsync()).astimezone(UTC)
-        middle = before + (self._machine.now() - before) / 2
-        ahead = said + _HALF - middle
-        self.offset = ahead if abs(ahead) > _TOLERANCE else timedelta(0)
+        self._go_by(await self.read(connection))
         return self.offset
+
+    async def read(self, connection: "IBKRConnection") -> Reading:
+        """Ask TWS for its time."""
+        before = self.machine_now()
+        said = (await connection.ib.reqCurrentTimeAsync()).astimezone(UTC)
+        slack = (self.machine_now() - before) / 2
+        return Reading(before + slack, said + _HALF - (before + slack), slack)
+
+    def follow(self, reading: Reading) -> Course:
+        """Compare, and go by TWS where its clock has moved; `Course.RUNS` leaves this clock as it was."""
+        if abs(reading.ahead - self.offset) <= _TOLERANCE + reading.slack:
+            self._suspect = None
+            return Course.STEADY
+        if self._suspect is None:
+            self._suspect = reading
+            return Course.SUSPECT
+        suspect, self._suspect = self._suspect, None
+        before = [suspect]
+        if self._set_by is not None and reading.machine - self._set_by.machine <= _SOON:
+            before.insert(0, self._set_by)  # the longer the time, the better is the rate
+        for one in before:
+            if abs(reading.ahead - one.ahead) > _TOLERANCE + reading.slack + one.slack:
+                self.rate = 1.0 + (reading.ahead - one.ahead) / max(reading.machine - one.machine, _HALF)
+                return Course.RUNS
+        self._go_by(reading)
+        return Course.MOVED
+
+    def fault(self) -> str:
+        """Return what a person should read of a rate that cannot be followed."""
+        speed = "stands still" if abs(self.rate) < _STANDING else f"runs about {self.rate:.1f} times as fast as ours"
+        return (
+            f"TWS's clock {speed}: bars cannot be closed by it; start the simulator with --speed 1, or, if this is no "
+            f"simulator, set the clocks of this machine and of TWS's by a time server"
+        )
+
+    def _go_by(self, reading: Reading) -> None:
+        self.offset = reading.ahead if abs(reading.ahead) > _TOLERANCE else _ZERO
+        self._set_by, self._suspect = reading, None

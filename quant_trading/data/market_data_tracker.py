@@ -4,8 +4,8 @@ Prints every price and size as it comes, and every closed 1-, 3-, 5- and 10-minu
 the crossings of its histogram; on a terminal a live table instead. `--record` keeps the bars in the store. It survives
 lost connections, and never sends an order. docs/market-data.md is the guide.
 
-Exit codes: 0 ended by --duration, --bars or Ctrl-C, 2 wrong arguments or settings, 3 no connection, 4 the account is
-not one of this login.
+Exit codes: 0 ended by --duration, --bars, Ctrl-C or SIGTERM, 2 wrong arguments or settings or a TWS whose clock has
+another speed (a simulator's --speed), 3 no connection, 4 the account is not one of this login.
 """
 
 import logging
@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING
 
 from quant_trading.core.connect_options import add_connect_options, endpoint_of
 from quant_trading.core.interrupts import sigterm_as_ctrl_c
-from quant_trading.domain.errors import ConnectionFailed, ConnectionLost, DeskError, UsageError
+from quant_trading.domain.errors import ConfigError, ConnectionFailed, ConnectionLost, DeskError, UsageError
 
 if TYPE_CHECKING:
-    from quant_trading.core.ibkr_connection import IBKRConnection
     from quant_trading.core.session_thread import IBKRSession
     from quant_trading.core.streams import StreamNote
     from quant_trading.core.supervisor import Report
-    from quant_trading.core.tws_clock import TwsClock
     from quant_trading.data.tracker_feed import Feed, TrackedBar
     from quant_trading.data.tracker_record import Recorder
     from quant_trading.data.tracker_table import LiveTable
@@ -38,6 +36,7 @@ __all__ = ["Tracker", "main"]
 
 _SECOND_NS = 1_000_000_000
 _PUMP_SECONDS = 0.1
+_FIRST_LOOK_SECONDS = 0.2
 _FRAMES = (1, 3, 5, 10)
 # Market data are stamped when they come, so a minute is over when the clock says so. Single trades are stamped by the
 # exchange's whole second and come later than that.
@@ -133,8 +132,7 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
         stack.callback(session.stop)
         session.start()
         _wait_for_first(session, endpoint.timeout_seconds)
-        ahead = _go_by_tws(session, clock)
-        if ahead:
+        if ahead := clock.offset.total_seconds():
             _say(f"Clock - TWS's clock is {ahead:+.0f} s from this machine's: times are TWS's")
         table = None
         if sys.stdout.isatty() and not options.plain:
@@ -154,17 +152,6 @@ def _run(options: Namespace, timeframes: Sequence[int]) -> int:
     for line in tracker.summary():
         _say(line)
     return 0
-
-
-def _go_by_tws(session: "IBKRSession", clock: "TwsClock") -> float:
-    """Set the session's clock by TWS's; return by how many seconds it was behind."""
-
-    async def set_clock(connection: "IBKRConnection") -> float:
-        ahead = (await clock.set_by(connection)).total_seconds()
-        session.runner.clock_was_set()
-        return ahead
-
-    return session.call(set_clock)
 
 
 def _recorders(options: Namespace, stack: ExitStack) -> "list[Recorder]":
@@ -197,13 +184,14 @@ def _wait_for_first(session: "IBKRSession", seconds: float) -> None:
     Raises:
         ConnectionFailed, AccountRefused: as the first attempt said.
     """
-    end_ns = session.now_ns() + round(seconds * _SECOND_NS)
+    left = seconds  # not by the session's clock, which TWS sets meanwhile
     while True:
         try:
-            session.wait_until_live(0.2)
+            session.wait_until_live(_FIRST_LOOK_SECONDS)
             return
         except ConnectionFailed:
-            if session.runner.last_failure is not None or session.now_ns() >= end_ns:
+            left -= _FIRST_LOOK_SECONDS
+            if session.runner.last_failure is not None or left <= 0.0:
                 raise
 
 
@@ -291,8 +279,14 @@ class Tracker:
             self.pump(_PUMP_SECONDS)
 
     def pump(self, timeout_seconds: float = 0.0) -> None:
-        """Work off what has come, waiting for something at most so long, and close what the clock closes."""
+        """Work off what has come, waiting for something at most so long, and close what the clock closes.
+
+        Raises:
+            ConfigError: when TWS's clock has another speed than this machine's.
+        """
         session, feeds = self._session, self.feeds.values()
+        if session.clock_fault:
+            raise ConfigError(session.clock_fault)
         self._take(timeout_seconds)
         now_ns = session.now_ns()
         if any(feed.is_due(now_ns) for feed in feeds):

@@ -3,12 +3,13 @@
 import asyncio
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,7 @@ from rich.console import Console
 
 from quant_trading.core.session_thread import IBKRSession
 from quant_trading.core.streams import NoteKind, StreamBar, StreamNote, Tick
-from quant_trading.core.tws_clock import TwsClock
-from quant_trading.data.market_data_tracker import Tracker, _go_by_tws, main
+from quant_trading.data.market_data_tracker import Tracker, main
 from quant_trading.data.tracker_feed import WARMUP_BARS, Feed, TrackedBar
 from quant_trading.data.tracker_lines import TickLines, bar_lines, price_text, size_text
 from quant_trading.data.tracker_record import HEADER, CsvRecorder
@@ -28,7 +28,9 @@ from quant_trading.domain.bars import BarColumns
 from quant_trading.domain.errors import ConfigError
 from quant_trading.indicators.macd import macd
 from quant_trading.refdata.sessions import at
-from tests.core.meddler import PORT, Meddler, simulator, virtual
+from quant_trading.tws_sim.clock import SimClock
+from quant_trading.tws_sim.server import ThreadedTwsServer
+from tests.core.meddler import PORT, Meddler, simulator
 from tests.core.supervised import VirtualClock
 from tests.tools.test_sim import running
 
@@ -360,24 +362,23 @@ async def _history(connection: Any, symbol: str) -> list[list[float]]:
     ]  # fmt: skip
 
 
-def test_a_clock_that_is_set_by_tws_is_no_jump_of_the_machine() -> None:
-    class Wrong(VirtualClock):
-        """Thirty hours ahead."""
-
-        def now(self) -> datetime:
-            return super().now() + timedelta(hours=30)
-
-    with virtual(simulator()) as loop:
-        clock = TwsClock(Wrong(loop))
-        session = IBKRSession("127.0.0.1", PORT, 16, loop=loop, clock=clock, environ={})
-        session.start()
-        session.wait_until_live(30)
-        assert _go_by_tws(session, clock) == pytest.approx(-108_000, abs=1)
-        loop.run_until_complete(asyncio.sleep(60))
-        reports = session.reports
-        session.stop()
-    assert [one.text for one in reports if "jumped" in one.text] == []
-    assert session.outages == ()
+@pytest.mark.slow
+def test_a_tws_whose_clock_has_another_speed_ends_it_with_the_cure(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten of its seconds pass in each of ours: nothing is told that was made by such a clock."""
+    market = simulator()
+    with ThreadedTwsServer(market, SimClock(market.now_ns, 10.0)) as server:
+        words = ["--port", str(server.port), "--symbols", "AAPL", "--bars-only", "--no-history", "--duration", "60"]
+        assert main(words) == 2
+    out, err = capsys.readouterr()
+    [line] = err.splitlines()
+    found = re.fullmatch(
+        r"error: TWS's clock runs about (\d+\.\d) times as fast as ours: bars cannot be closed by it; start the "
+        r"simulator with --speed 1, or, .*",
+        line,
+    )
+    assert found is not None, line
+    assert float(found[1]) == pytest.approx(10.0, abs=1.0)
+    assert "Bar - " not in out
 
 
 def test_an_unknown_symbol_is_said_and_the_others_go_on() -> None:
