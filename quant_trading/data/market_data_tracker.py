@@ -375,12 +375,16 @@ class Tracker:
 
     def _note(self, note: "StreamNote", feed: "Feed | None") -> None:
         from quant_trading.core.error_codes import NOT_SUBSCRIBED
+        from quant_trading.core.streams import NoteKind
 
         text, cure = note.text, ""
         if note.code in NOT_SUBSCRIBED:
-            text, cure = text.rstrip("."), "; subscribe under Client Portal > Settings > Market Data Subscriptions"
+            text, cure = text.rstrip("."), "subscribe under Client Portal > Settings > Market Data Subscriptions"
             if not self._takes_delayed:
                 cure += ", or take data 15 to 20 minutes old with --delayed"
+            if feed is not None and (note.kind is NoteKind.REFUSED or not self._takes_delayed):
+                cure = f"no bars of {feed.symbol} until this is started again: {cure}"
+            cure = f"; {cure}"
         self._say(f"Stream - {note.kind.value}: {text}{cure}")
         if feed is not None:
             self._tell(feed.note(note, self._session.now_ns()))

@@ -25,7 +25,7 @@ DAY = date(2026, 11, 19)
 OPEN = at(DAY, "09:30")
 NAN = float("nan")
 DELAYED = {"config": {"market_data": {"*": "delayed"}}}
-SUBSCRIBE = "; subscribe under Client Portal > Settings > Market Data Subscriptions"
+SUBSCRIBE = "subscribe under Client Portal > Settings > Market Data Subscriptions"
 
 
 def asked_types(played: Scene) -> list[str]:
@@ -49,6 +49,7 @@ def test_without_a_subscription_one_line_says_what_to_do(right: str) -> None:
     told = [line for line in played.lines if f"AAPL: TWS {code}: " in line and line.startswith("Stream - ")]
     assert told
     assert not any(".;" in line for line in told)
+    assert all("; no bars of AAPL until this is started again: " in line for line in told)
     assert all(line.endswith(f"{SUBSCRIBE}, or take data 15 to 20 minutes old with --delayed") for line in told)
     assert asked_types(played) == []
     assert data_lines(played) == []
@@ -61,10 +62,26 @@ def test_delayed_data_that_nobody_asked_for_are_named_and_make_no_bars() -> None
     assert any(line.startswith("Price Update - ReqID: 1, DELAYED_LAST: ") for line in played.lines)
     assert not any("ReqID: 1, LAST" in line for line in played.lines)
     assert kept.of("AAPL", 1) == []  # they would look quiet
+    [told] = [line for line in played.lines if line.startswith("Stream - advice: AAPL: TWS 10090: ")]
+    assert told.endswith(
+        f"; no bars of AAPL until this is started again: {SUBSCRIBE}, or take data 15 to 20 minutes old with --delayed"
+    )
     assert_whole(kept, "SPY", 1)
 
 
 # Who asks.
+
+
+def test_who_takes_delayed_data_is_not_told_that_there_are_no_bars() -> None:
+    kept = Kept()
+    with scene(
+        symbols=["AAPL"], config={"market_data": {"AAPL": "10090"}}, recorders=[kept], takes_delayed=True
+    ) as played:  # fmt: skip
+        played.run(70)
+    assert kept.of("AAPL", 1)
+    [told] = [line for line in played.lines if line.startswith("Stream - advice: AAPL: TWS 10090: ")]
+    assert told.endswith(f"; {SUBSCRIBE}")
+    assert "no bars" not in told
 
 
 @pytest.fixture(scope="module")
