@@ -59,13 +59,23 @@ class PageAnswer:
     """What came of it.
 
     Attributes:
-        bars: those of the page that are complete, None when the page failed; no bars when TWS has none.
+        bars: those of the page that are complete, None when the page failed or was not asked; no bars when TWS has
+            none.
         fault: why it failed, else empty.
     """
 
     wish: PageWish
     bars: BarColumns | None
     fault: str = ""
+
+    @property
+    def was_left_out(self) -> bool:
+        """Return whether it was not asked because nobody wanted it any more."""
+        return self.bars is None and not self.fault
+
+
+def _always(_wish: PageWish) -> bool:
+    return True
 
 
 class _Refused(Exception):
@@ -137,6 +147,7 @@ class HistorySource(IBKRAccount):
         *,
         all_hours: bool,
         say: Callable[[str], None] = _log.warning,
+        is_wanted: Callable[[PageWish], bool] = _always,
     ) -> None:
         """Ask for every page, in this order but several at once, and hand over each answer as it comes.
 
@@ -147,6 +158,7 @@ class HistorySource(IBKRAccount):
             size, what, all_hours: of all of them.
             take: called between two answers; what it raises ends the download.
             say: told of outages, penalties and long waits.
+            is_wanted: asked before a page is sent; where it says no, the answer is one that was left out.
 
         Raises:
             ConnectionLost: when there has been no session for twenty minutes, or none that brings anything; what was
@@ -155,7 +167,7 @@ class HistorySource(IBKRAccount):
         """
         left = deque(wishes)
         self._say = say
-        run = _Run(self, left, size, what, all_hours, take, say)
+        run = _Run(self, left, size, what, all_hours, take, say, is_wanted)
         fruitless = 0
         while left:
             before = len(left)
@@ -241,8 +253,10 @@ class _Run:
         all_hours: bool,
         take: Callable[[PageAnswer], None],
         say: Callable[[str], None],
+        is_wanted: Callable[[PageWish], bool],
     ) -> None:
         self._source, self._left = source, left
+        self._is_wanted = is_wanted
         self._size, self._what, self._all_hours = size, what, all_hours
         self._take, self._say = take, say
         self._refused: dict[str, str] = {}
@@ -282,6 +296,8 @@ class _Run:
             await asyncio.sleep(pause)
             if wish.symbol in self._refused:
                 return PageAnswer(wish, None, self._refused[wish.symbol])
+            if not self._is_wanted(wish):
+                return PageAnswer(wish, None)
             try:
                 bars = await self._ask(wish)
             except DataGap as error:

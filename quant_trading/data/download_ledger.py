@@ -11,7 +11,7 @@ expects, 0 for none: known holes, which are not asked for at every run.
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,26 +79,51 @@ class DownloadLedger:
         self.lines: list[LedgerLine] = []
         self.first_bar_ns: int | None = None  # from when on TWS has bars, UTC ns, when it has told
         self._covered: list[tuple[int, int]] = []  # apart from each other, rising
+        self._by_others: list[tuple[int, int]] = []  # the same, of what other downloads noted since this one began
         self._lacking: dict[int, tuple[int, int]] = {}  # by cell: bars, and how often it was asked
-        content = path.read_bytes() if path.is_file() else b""
-        for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
+        self._read_to = 0  # bytes
+        self._read()
+
+    def refresh(self) -> None:
+        """Learn what another download has noted meanwhile; raises DataGap as the constructor."""
+        for line in self._read():
+            if line.outcome not in ("failed", "first"):
+                self._by_others = _joined(self._by_others, line.from_ns, line.until_ns)
+
+    def _read(self) -> list[LedgerLine]:
+        """Learn the whole lines after those that are known, and return them."""
+        try:
+            if self.path.stat().st_size <= self._read_to:
+                return []
+            with self.path.open("rb") as file:
+                file.seek(self._read_to)
+                content = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        whole, before = content[: content.rfind(b"\n") + 1], len(self.lines)
+        for text in whole.splitlines():
             try:
                 self._learn(_line(json.loads(text)))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DataGap(
-                    f"{path} line {number}: is no page of a download ({error}); delete the line, its bars are then "
-                    "asked for again"
+                    f"{self.path} line {len(self.lines) + 1}: is no page of a download ({error}); delete the line, its "
+                    "bars are then asked for again"
                 ) from error
+        self._read_to += len(whole)
+        return self.lines[before:]
 
     def note(self, *lines: LedgerLine) -> None:
         """Add lines; they are on the medium when this returns.
 
         Raises:
             ConfigError: when the file cannot be written.
+            DataGap: when another download has written a line that cannot be understood.
         """
         with series_lock(self.path.parent):
+            self.refresh()
             try:
                 _append(self.path, b"".join(line.encode() for line in lines))
+                self._read_to = self.path.stat().st_size
             except OSError as error:
                 raise ConfigError(
                     f"{self.path} cannot be written ({error.strerror}); choose another place or free this one"
@@ -108,8 +133,11 @@ class DownloadLedger:
 
     def covers(self, from_ns: int, until_ns: int) -> bool:
         """Return whether all of [from_ns, until_ns) was answered, with bars or as empty."""
-        at = bisect_right(self._covered, (from_ns, 2**63)) - 1
-        return at >= 0 and self._covered[at][0] <= from_ns and until_ns <= self._covered[at][1]
+        return _is_within(self._covered, from_ns, until_ns)
+
+    def was_brought_by_another(self, from_ns: int, until_ns: int) -> bool:
+        """Return whether another download has had all of [from_ns, until_ns) answered since this one began."""
+        return _is_within(self._by_others, from_ns, until_ns)
 
     def known(self, cell_ns: int) -> int | None:
         """Return how many bars TWS had of a cell that has fewer than the calendar expects, None for all others."""
@@ -137,16 +165,23 @@ class DownloadLedger:
         times = CERTAIN if line.outcome == "empty" and line.text else 1
         for cell_ns, count in line.lacking.items():
             self._lacking[cell_ns] = count, self.times_asked(cell_ns) + times
-        self._cover(line.from_ns, line.until_ns)
+        self._covered = _joined(self._covered, line.from_ns, line.until_ns)
 
-    def _cover(self, from_ns: int, until_ns: int) -> None:
-        apart = []
-        for begin, end in self._covered:
-            if end < from_ns or begin > until_ns:
-                apart.append((begin, end))
-            else:
-                from_ns, until_ns = min(from_ns, begin), max(until_ns, end)
-        self._covered = sorted([*apart, (from_ns, until_ns)])
+
+def _joined(spans: Sequence[tuple[int, int]], from_ns: int, until_ns: int) -> list[tuple[int, int]]:
+    """Return the spans and one more, those that touch as one, rising."""
+    apart = []
+    for begin, end in spans:
+        if end < from_ns or begin > until_ns:
+            apart.append((begin, end))
+        else:
+            from_ns, until_ns = min(from_ns, begin), max(until_ns, end)
+    return sorted([*apart, (from_ns, until_ns)])
+
+
+def _is_within(spans: Sequence[tuple[int, int]], from_ns: int, until_ns: int) -> bool:
+    at = bisect_right(spans, (from_ns, 2**63)) - 1
+    return at >= 0 and spans[at][0] <= from_ns and until_ns <= spans[at][1]
 
 
 def _append(path: Path, lines: bytes) -> None:

@@ -15,6 +15,7 @@ from quant_trading.core.history_pages import Cell, Page, Stretch, adjusted_page,
 from quant_trading.data.bar_store import BarMeta, BarStore, Series
 from quant_trading.data.download_ledger import CERTAIN, LEDGER_FILE, DownloadLedger, LedgerLine
 from quant_trading.data.macd_csv import macd_csv_path, write_macd_csv
+from quant_trading.data.store_lock import series_lock
 from quant_trading.domain.bar_sizes import BarSize
 from quant_trading.domain.bars import BarColumns, IntArray
 from quant_trading.domain.errors import DataGap
@@ -200,6 +201,16 @@ class SeriesDownload:
 
     # Taking.
 
+    def is_taken(self, page: Page) -> bool:
+        """Return whether another download of this series has brought in a page since it was planned here.
+
+        Raises:
+            DataGap: when the ledger is unsound.
+        """
+        self.ledger.refresh()
+        ends = ((cell.start_ns, min(cell.end_ns, page.end_ns)) for cell in page.cells)
+        return all(self.ledger.was_brought_by_another(start, end - end % _SECOND_NS) for start, end in ends)
+
     def take(self, page: Page, bars: BarColumns, asked_at: datetime, *, replace: bool = False) -> None:
         """Take the bars of a page; once there are enough of them they go into the store, and then into the ledger.
 
@@ -285,15 +296,37 @@ class SeriesDownload:
         self.flush()
         if self._store.manifest(self.symbol, self._size.words, self._what, all_hours=self._all_hours) is None:
             return None
-        bars = self._store.columns(self.symbol, self._size.words, self._what, all_hours=self._all_hours)
-        if bars is None:
-            raise DataGap(f"{self._place}: the bars went away while they were read; run the same command again")
         path = macd_csv_path(self._folder, self.symbol, self._size, self._what, all_hours=self._all_hours)
-        kept = write_macd_csv(path, bars, self._size)
+        with series_lock(self._place):  # of two downloads at once the later one writes all that both brought
+            bars = self._store.columns(self.symbol, self._size.words, self._what, all_hours=self._all_hours)
+            if bars is None:
+                raise DataGap(f"{self._place}: the bars went away while they were read; run the same command again")
+            kept = write_macd_csv(path, bars, self._size)
         return Written(path, len(bars.start_ns), kept)
 
+    def unasked_days(self) -> list[date]:
+        """Return the days of sessions between stored bars that have none and were never asked for, oldest first.
+
+        Raises:
+            DataGap: when stored bars or the ledger are unsound.
+        """
+        starts = self._stored()
+        if not len(starts) or self._size.seconds > _DAY:
+            return []
+        first, last = exchange_date(int(starts[0])), exchange_date(int(starts[-1]))
+        cells = [
+            cell
+            for cell in cells_between(self._size, first, last, all_hours=self._all_hours)
+            if starts[0] < cell.start_ns and cell.end_ns <= starts[-1]
+        ]
+        counts = _counted(starts, cells)
+        pairs = zip(cells, counts, strict=True)
+        days = (cell.day for cell, count in pairs if not count and not self.ledger.covers(cell.start_ns, cell.end_ns))
+        return list(dict.fromkeys(days))
+
     def holes(self, stretch: Stretch) -> Holes:
-        """Return what TWS lacks of a stretch, by the calendar."""
+        """Return what TWS lacks of a stretch, by the calendar; raises DataGap when the ledger is unsound."""
+        self.ledger.refresh()
         known = [self.ledger.known(cell.start_ns) for cell in stretch.cells]
         first = next((index for index, count in enumerate(known) if count != 0), len(known))
         inner = known[first:]

@@ -8,7 +8,7 @@ from threading import Event
 
 from quant_trading.domain.errors import ConfigError
 
-__all__ = ["series_lock"]
+__all__ = ["lock_if_free", "series_lock"]
 
 _PAUSE_SECONDS = 0.02
 _PATIENCE_SECONDS = 60.0
@@ -45,6 +45,25 @@ def series_lock(folder: Path, patience_seconds: float = _PATIENCE_SECONDS) -> It
         yield
     finally:
         os.close(descriptor)  # which gives the lock back
+
+
+@contextmanager
+def lock_if_free(path: Path) -> Iterator[bool]:
+    """Yield whether nobody else holds the lock `path`, whose folder must be there; if so, hold it meanwhile.
+
+    Raises:
+        ConfigError: when the place cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror}); choose another place or free this one"
+        ) from error
+    try:
+        yield _taken(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _taken(descriptor: int) -> bool:

@@ -9,6 +9,7 @@ from quant_trading.core.history_pages import Page, Stretch, stretch_of
 from quant_trading.core.pacing_file import SharedPacer
 from quant_trading.data.bar_store import BarStore
 from quant_trading.data.downloads import SeriesDownload
+from quant_trading.data.store_lock import lock_if_free
 from quant_trading.domain.errors import DataGap
 from quant_trading.ports import Clock
 from quant_trading.tools.fetch_progress import Progress, Tally
@@ -20,6 +21,8 @@ _SECOND_NS = 1_000_000_000
 _SETTLE_NS = 5 * _SECOND_NS  # TWS completes a bar a moment after its end
 # From so many pages on it pays to ask first from when on TWS has bars.
 _MANY_PAGES = 12
+# Held in the store by the first of the downloads that are under way.
+_BUSY = ".downloading"
 
 
 class FetchRun:
@@ -67,16 +70,26 @@ class FetchRun:
         for symbol, pages in self._pages.items():
             if not pages:
                 self._attempt(symbol, self._finish)
-        request = self._request
         try:
-            self._source.fetch(
-                wishes, request.size, request.what, self._take, all_hours=request.all_hours, say=self._progress.say
-            )
+            if wishes:
+                self._fetch(wishes)
         finally:
             for symbol in self._downloads:  # of an interrupted download, too
                 self._attempt(symbol, self._flush)
         if self._source.violations:
             self._progress.say(f"TWS called the pace a violation {self._source.violations} times")
+
+    def _fetch(self, wishes: list[PageWish]) -> None:
+        request = self._request
+        BarStore(request.store).make()
+        with lock_if_free(request.store / _BUSY) as is_first:
+            if not is_first:
+                wishes.reverse()  # from the other end it asks for little that the first one asks for as well
+                self._progress.say("another download into this store is under way: what it brings is not asked again")
+            self._source.fetch(
+                wishes, request.size, request.what, self._take, all_hours=request.all_hours, say=self._progress.say,
+                is_wanted=self._is_wanted,
+            )  # fmt: skip
 
     def exit_code(self) -> int:
         """Return 0 when every symbol is complete, 6 when none has bars, else 1."""
@@ -132,9 +145,20 @@ class FetchRun:
 
     # Taking.
 
+    def _is_wanted(self, wish: PageWish) -> bool:
+        """Return whether no other download has brought in a page meanwhile; who refreshes wants it all the same."""
+        if self._request.refresh or self._request.what == "ADJUSTED_LAST":
+            return True
+        try:
+            return not self._downloads[wish.symbol].is_taken(wish.page)
+        except DataGap:  # the ledger is unsound: its symbol fails when the page is noted
+            return True
+
     def _take(self, answer: PageAnswer) -> None:
         symbol, bars = answer.wish.symbol, answer.bars
-        if symbol not in self.failed or bars is not None:
+        if answer.was_left_out:
+            pass
+        elif symbol not in self.failed or bars is not None:
             self._attempt(symbol, lambda _: self._keep(answer))
         self._tally.count(0 if bars is None else len(bars.start_ns))
         self._progress.show(symbol, self._tally)
@@ -162,6 +186,12 @@ class FetchRun:
         say(f"{symbol}: {download.added:,} new bars, {written.bars:,} in {written.path}")
         if holes.begins is not None:
             say(f"{symbol}: TWS has bars from {holes.begins} on")
+        if unasked := download.unasked_days():
+            span = f"{unasked[0]}..{unasked[-1]}" if len(unasked) > 1 else f"{unasked[0]}"
+            say(
+                f"{symbol}: {_sessions(len(unasked))} within the file were never asked for ({span}), and MACD runs "
+                "over them; --repair without --duration fetches them"
+            )
         if holes.empty or holes.short:
             lacking = [(holes.empty, "no bars of {}"), (holes.short, "too few bars of {}")]
             words = " and ".join(text.format(_sessions(count)) for count, text in lacking if count)

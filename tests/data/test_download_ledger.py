@@ -57,6 +57,28 @@ def test_it_covers_what_the_pages_together_cover(pages: list[tuple[int, int, boo
             assert ledger.covers(MONDAY + first * HOUR, MONDAY + (first + length) * HOUR) == expected
 
 
+def test_what_another_download_notes_is_learnt_and_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "download.jsonl"
+    DownloadLedger(path).note(line(0, 1))
+    ours, other = DownloadLedger(path), DownloadLedger(path)
+    other.note(line(2, 4))
+    other.note(line(6, 7, "failed", text="no answer"))
+    ours.note(line(10, 12))  # learns on the way what stands before it
+    for _ in range(2):
+        ours.refresh()
+        assert ours.was_brought_by_another(MONDAY + 2 * HOUR, MONDAY + 4 * HOUR)
+        for first, until in ((0, 1), (3, 5), (6, 7), (10, 12)):
+            assert not ours.was_brought_by_another(MONDAY + first * HOUR, MONDAY + until * HOUR)
+        assert [found.from_ns for found in ours.lines] == [MONDAY + hours * HOUR for hours in (0, 2, 6, 10)]
+    other.note(line(12, 13))
+    ours.refresh()
+    assert ours.covers(MONDAY + 10 * HOUR, MONDAY + 13 * HOUR)
+    with path.open("ab") as file:
+        file.write(b"nonsense\n")
+    with pytest.raises(DataGap, match=r"line 6: is no page of a download"):
+        ours.refresh()
+
+
 def test_lacking_cells_are_counted_until_they_come(tmp_path: Path) -> None:
     ledger = DownloadLedger(tmp_path / "download.jsonl")
     assert ledger.known(MONDAY) is None and ledger.times_asked(MONDAY) == 0

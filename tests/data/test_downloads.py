@@ -127,6 +127,33 @@ def test_bars_of_another_source_are_compared_not_trusted(tmp_path: Path) -> None
     assert (one.added, one.same, one.changed) == (56, 99, 1)
 
 
+def test_a_page_that_another_download_brought_meanwhile_is_not_wanted_any_more(tmp_path: Path) -> None:
+    run(tmp_path, "1 D", at(date(2025, 12, 1), "18:00"))
+    one, other = a_download(tmp_path), a_download(tmp_path)
+    newest, older = one.plan(back("10 D"), NOW)
+    assert not one.is_taken(newest) and not one.is_taken(older), "what was known before is compared all the same"
+    other.take(newest, tws(newest), ASKED)
+    other.flush()
+    assert one.is_taken(newest) and not one.is_taken(older)
+    one.take(older, tws(older), ASKED)
+    one.flush()
+    assert not one.is_taken(older), "it is its own"
+    written = one.write_csv()
+    assert written is not None and written.bars == 9 * 78 + 42
+    assert one.holes(back("10 D")) == Holes(False, None, 0, 0)
+
+
+def test_days_that_nobody_asked_for_are_named(tmp_path: Path) -> None:
+    run(tmp_path, "2 D", at(date(2025, 11, 21), "18:00"))
+    one, _ = run(tmp_path, "1 D")
+    one.flush()
+    # 24, 25, 26 and 28 November, 1 to 4 December; Thanksgiving is no session
+    assert [day.day for day in one.unasked_days()] == [24, 25, 26, 28, 1, 2, 3, 4]
+    one, _ = run(tmp_path, "15 D")
+    one.flush()
+    assert one.unasked_days() == []
+
+
 # Holes.
 
 

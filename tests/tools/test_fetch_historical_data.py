@@ -20,6 +20,7 @@ from quant_trading.backtesting import run_backtest
 from quant_trading.core.pacing import HistoryKey
 from quant_trading.core.pacing_file import shared_pacer
 from quant_trading.data.bar_store import BarStore
+from quant_trading.data.download_ledger import LEDGER_FILE, DownloadLedger, LedgerLine
 from quant_trading.data.store import load_panel
 from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.refdata.sessions import at, sessions_between
@@ -232,6 +233,60 @@ def test_other_kinds_and_sizes(fetch: Run, home: Path) -> None:
     weeks = (folder / "SMR_1w_bars_macd.csv").read_text().splitlines()[1:]
     assert weeks[-1][:10] == "2026-11-09", "the running week is left out"
     assert 50 <= len(weeks) <= 53
+
+
+@pytest.mark.parametrize("what", ["TRADES", "ADJUSTED_LAST"])
+@served(EVENING)
+def test_a_hole_that_nobody_asked_for_is_told_and_repair_fills_it(fetch: Run, home: Path, what: str) -> None:
+    words = ["--symbols", "SMR", "--bar-size", "5m", "--what", what]
+    code, said, _ = fetch(*words, "--duration", "2 D", "--end-datetime", "2026-11-10")  # 9 and 10 November
+    assert code == 0 and not any("never asked for" in line for line in said)
+    code, said, _ = fetch(*words, "--duration", "2 D")  # 18 and 19 November
+    # Wednesday the 11th to Tuesday the 17th: five sessions, one of which TRADES took along to compare
+    assert (code, said[-1]) == (0, "SMR: 5 sessions within the file were never asked for (2026-11-11..2026-11-17), and "
+                                "MACD runs over them; --repair without --duration fetches them")  # fmt: skip
+    code, said, _ = fetch(*words, "--repair")
+    assert code == 0 and said[1].startswith(f"SMR: {5 * 78} new bars, {9 * 78} in")
+    assert not any("never asked for" in line for line in said)
+
+
+@served(EVENING)
+def test_two_downloads_at_once_share_the_pages_and_leave_the_same_files(
+    fetch: Run, home: Path, tws: ThreadedTwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, pages = ["--symbols", "SMR", "--duration", "30 D", "--bar-size", "1 min"], 30
+    assert fetch(*words)[0] == 0
+    alone = _left(home)
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.setenv("QT_HOME", str(other))
+    # Both know already from when on TWS has bars: who asks that second waits for 16 s, and would find all done.
+    begins = at(date(2000, 1, 3), "09:30")
+    ledger = DownloadLedger(other / "market_data" / "store" / "1m" / "SMR" / LEDGER_FILE)
+    ledger.note(LedgerLine(SystemClock().now(), begins, begins, "first"))
+    asked: list[str] = []
+
+    def arm(simulator: Any) -> None:
+        admit = simulator.pacing.admit
+
+        def count(session: Any, request: Any) -> None:
+            asked.append(request.name)
+            admit(session, request)
+
+        simulator.pacing.admit = count
+
+    tws.call(arm)
+    line = [*words, "--port", str(tws.port), "--config", CONFIG]
+    codes: list[int] = []
+    both = [threading.Thread(target=lambda k=k: codes.append(main([*line, "--client-id", str(k)]))) for k in (71, 72)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(60)
+    assert codes == [0, 0]
+    assert _left(other) == alone
+    # where the two meet, what is under way at once (six each) or waits for the next write may be asked twice
+    assert asked.count("reqHistoricalData") <= pages + 2 * (6 + 1)
 
 
 @served(EVENING)
