@@ -157,7 +157,7 @@ class _Test:
         self._budget = cells_budget if cells_budget is not None else max(int(_SHARE * cells), _FLOOR)
         self._cells = self._bars = 0
         self._spared = 0.0  # cells of screens that are cut short: no reason to try more of them
-        self._is_crossing = False  # whether a column was seen to react to the past of another
+        self._crossing: set[str] = set()  # of what a column was seen to react to the past of another
         self._is_of_sides = False  # whether the signal was seen to be that of the sides
         self._evaluations = 0
         self._is_plain = _is_plain(strategy)
@@ -254,7 +254,7 @@ class _Test:
         base = self._evaluate(piece)
         if with_target:
             self._target(piece, base, first)
-        if self._is_crossing:
+        if self._crossing:
             self._cut(piece, base, first)
             return
         rows = np.arange(first, len(piece))
@@ -299,15 +299,17 @@ class _Test:
         # No column has another past than before in these rows, so here any change is the future's.
         self._compare(piece, base, shown, int(cuts.min()))
         past = np.arange(length)[:, np.newaxis] < cuts
-        suspects: set[int] = set()
-        for was, now in zip(base, shown, strict=True):
-            if was.shape == piece.close.shape and now.shape == past.shape:
+        # Weights share what there is, so a target reacts to other columns where the signal does not: each for itself.
+        suspects: dict[int, None] = {}
+        for what, was, now in zip(("signal", "target", "sides"), base, shown, strict=False):
+            # A part of many columns is dear to evaluate, and what reacts to other columns once does so always.
+            most = 1 if what in self._crossing or end is not None else _CONFIRMED
+            if was.shape == piece.close.shape and now.shape == past.shape and not (suspects and end is not None):
                 rows = np.flatnonzero((_differs(was[:length], now) & past).any(axis=1))
-                suspects.update(self._dice.mixed(rows)[:_CONFIRMED].tolist())
-        # A part of many columns is dear to evaluate, and who reacts to other columns once does so always.
-        most = 1 if self._is_crossing or end is not None else 2 * _CONFIRMED
-        for t in sorted(suspects)[:most]:
-            self._is_crossing = True  # unless it is a leak: columns react to one another
+                suspects.update(dict.fromkeys(self._dice.mixed(rows)[:most].tolist()))
+                if len(rows):
+                    self._crossing.add(what)  # unless it is a leak
+        for t in list(suspects)[: 2 * _CONFIRMED]:
             for bars, values in ((piece, base), (other, shown)):
                 self._compare(bars, values, self._evaluate(bars.rows(0, t + 1)), t + 1)
 

@@ -13,6 +13,7 @@ from quant_trading.core.supervisor import ReportKind, SupervisorState
 from quant_trading.data import market_data_tracker
 from quant_trading.domain.errors import ConnectionFailed
 from quant_trading.refdata.restart_windows import RestartSchedule
+from quant_trading.settings.system_clock import SystemClock
 from tests.core.supervised import here, play
 
 EVENING = RestartSchedule(("europe",), time(22, 30), 20, 2.0, ZoneInfo("Europe/Zurich"))
@@ -54,7 +55,7 @@ def test_the_watch_of_the_portfolio_goes_by_it(config: str, monkeypatch: pytest.
 )  # of 23 o'clock on a Thursday in New York; TWS restarts at 23:45
 def test_a_watch_says_when_tws_is_away_by_plan(minute: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = datetime(2026, 11, 20, 4, minute, tzinfo=UTC)
-    monkeypatch.setattr("quant_trading.settings.system_clock.SystemClock.now", lambda _self: moment)
+    monkeypatch.setattr(SystemClock, "now", lambda _self: moment)
     assert portfolio_tracker._planned(RestartSchedule()) == words
 
 
