@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from io import StringIO
@@ -107,6 +108,7 @@ def append_bars(folder: Path, empty: Manifest, bars: BarColumns, meta: BarMeta, 
             put_in_place(folder / MANIFEST, after.encode())
             _sweep(folder, after)
     except OSError as error:
+        _give_back(folder, empty)
         raise ConfigError(
             f"{folder} cannot be written ({error.strerror}); choose another place or free this one"
         ) from error
@@ -229,6 +231,13 @@ def _sweep(folder: Path, manifest: Manifest) -> None:
     for path in (*folder.glob("*.parquet"), *folder.glob(".*.new")):
         if path.name not in named:
             path.unlink(missing_ok=True)
+
+
+def _give_back(folder: Path, empty: Manifest) -> None:
+    """Delete the year files that an append wrote before it failed: on a full disk their room is needed."""
+    with suppress(OSError):
+        found = read_manifest(folder)
+        _sweep(folder, empty if found is None else found[0])
 
 
 def _rows(bars: BarColumns, rows: IntArray) -> BarColumns:

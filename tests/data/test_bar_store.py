@@ -1,6 +1,7 @@
 """The bar store: what goes in comes out, changes are findings, damage is refused, readers never see half."""
 
 import csv
+import errno
 import hashlib
 import json
 import signal
@@ -15,8 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quant_trading.data import store_manifest, store_writer
 from quant_trading.data.bar_files import open_bar_file
 from quant_trading.data.bar_store import BarMeta, BarStore, is_store
+from quant_trading.data.files import put_in_place
 from quant_trading.data.store import LocalBars, available, load_panel, provenance, save_bars
 from quant_trading.domain.actions import CorporateAction
 from quant_trading.domain.bar_sizes import parse_bar_size
@@ -49,6 +52,53 @@ def test_pieces_in_any_order_with_any_overlap_make_their_union(tmp_path_factory,
         rows[piece] = True
     assert same_bars(store.columns("AAPL", "1d"), cut(BARS, rows))
     assert same_bars(BarStore(store.root).columns("AAPL", "1 day"), cut(BARS, rows))  # from the cache
+
+
+def fail_on(monkeypatch, failing):
+    """Make the disk full for the files whose name begins with `failing`; return what was tried to write."""
+    tried = []
+
+    def full(path, content):
+        tried.append(path.name)
+        if path.name.startswith(failing):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put_in_place(path, content)
+
+    for module in (store_manifest, store_writer):
+        monkeypatch.setattr(module, "put_in_place", full)
+    return tried
+
+
+@pytest.mark.parametrize("failing", ["2018-", "manifest"])
+def test_a_full_disk_leaves_no_file_that_no_manifest_names(tmp_path, failing):
+    store, year = BarStore(tmp_path / "store"), 252
+    store.append("AAPL", "1 day", cut(BARS, slice(0, year)), META)  # 2016 and the greater part of 2017
+    before = parquet(store)
+    for rows in (slice(year, None), slice(0, None)):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError, match="No space left on device"):
+            tried = fail_on(patch, failing)
+            store.append("AAPL", "1 day", cut(BARS, rows), META)
+        assert tried[0].startswith("2017-"), "a second file of 2017 was there for a moment"
+        assert parquet(store) == before
+        assert same_bars(store.columns("AAPL", "1d"), cut(BARS, slice(0, year)))
+    # one that a kill left all the same goes with the next writing
+    left = before[-1].with_name("2017-0123456789ab.parquet")
+    left.write_bytes(b"half")
+    store.append("AAPL", "1 day", BARS, META)
+    named = json.loads((left.parent / "manifest.json").read_text())
+    assert {path.name for path in parquet(store)} == {
+        *(entry["file"] for entry in named["years"].values()), *named["previous"]
+    }  # fmt: skip
+    assert same_bars(store.columns("AAPL", "1d"), BARS)
+
+
+@pytest.mark.parametrize("failing", ["2016-", "2017-", "manifest"])
+def test_a_full_disk_leaves_nothing_of_a_new_series(tmp_path, monkeypatch, failing):
+    store = BarStore(tmp_path / "store")
+    fail_on(monkeypatch, failing)
+    with pytest.raises(ConfigError, match="choose another place or free this one"):
+        store.append("AAPL", "1 day", BARS, META)
+    assert parquet(store) == []
 
 
 def test_a_file_for_each_year_and_a_manifest_that_describes_it(tmp_path):
