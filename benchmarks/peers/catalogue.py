@@ -94,11 +94,11 @@ PEERS: tuple[Peer, ...] = (
            options={"engine": "rust"}, says=_LEFT),
     *_each(_MACD, {}, name="vectorbt numba", environment="vectorbt", module="with_vectorbt",
            options={"engine": "numba"}, says=_LEFT),
-    *_each(("W1", "W2a"), {}, name="raptorbt arrays, long only", environment="raptorbt", module="with_raptorbt",
+    *_each(("W1",), {}, name="raptorbt arrays, long only", environment="raptorbt", module="with_raptorbt",
            options={"path": "arrays"}, convention={"seed": "sma", "only": "long"},
            says="seed sma; long or flat, all cash in, fractions of shares"),
-    # Two hundred thousand trades with all the cash in leave nothing of it at 5 bps, and nothing to compare.
-    *_each(("W2b",), {}, name="raptorbt arrays, long only", environment="raptorbt", module="with_raptorbt",
+    # Thousands of trades with all the cash in leave nothing of it at 5 bps, and nothing to compare.
+    *_each(("W2a", "W2b"), {}, name="raptorbt arrays, long only", environment="raptorbt", module="with_raptorbt",
            options={"path": "arrays"}, convention={"seed": "sma", "only": "long", "cost_bps": 0.0},
            says="seed sma; long or flat, all cash in, fractions of shares, 0 bps"),
     *_each(_MACD, _SMALL, name="raptorbt class", environment="raptorbt",
