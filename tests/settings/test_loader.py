@@ -255,7 +255,7 @@ REFUSED = [
     ("backtest: {cost_bps: -1}", "backtest.cost_bps = -1 is not within [0, 1000] (line 1)"),
     ("backtest: {duration: 1 year}",
      "backtest.duration = 1 year is refused: duration '1 year' is not a number and a unit of IBKR's: 1..86400 S "
-     '(seconds), 1..365 D (days), 1..52 W (weeks), 1..12 M (months), 1..68 Y (years); write for example "1 Y"'
+     '(seconds), 1..365 D (days), 1..52 W (weeks), 1..12 M (months), 1..68 Y (years); did you mean "1 Y"?'
      " (line 1)"),
     ("paths: {logs: ~/logs}",
      "paths.logs = ~/logs begins with ~, which is not expanded here; write the full path or one below the checkout"
