@@ -1,4 +1,4 @@
-"""The sums from which the figures of a run are made: plain loops, interpreted on lists and compiled on arrays.
+"""The sums from which the figures of a run are made: loops for where numba is loaded, numpy for where it is not.
 
 A call into numpy costs as much as a year of sessions, and the figures need sixty; one walk over the sessions, one
 over the curve and one over the trades give them all. The formulas stand in `return_metrics` and `trade_metrics`.
@@ -23,15 +23,13 @@ TRADE_SUMS = 12
 
 
 def sums_of(loop: Callable[..., None], size: int, columns: Sequence[FloatArray], *numbers: float) -> list[float]:
-    """Return the `size` numbers that `loop` writes, compiled where that pays.
+    """Return the `size` numbers that `loop` writes: by its machine code where that pays, else by numpy.
 
     Args:
         columns: float64 arrays; numbers: what the loop takes after them.
     """
     if not is_worth_compiling(sum(map(len, columns))):
-        out = [0.0] * size
-        loop(*(column.tolist() for column in columns), *numbers, out)
-        return out
+        return [float(value) for value in _BY_NUMPY[loop](*columns, *numbers)]
     given: list[Any] = [column.view() for column in columns]
     for column in given:
         column.flags.writeable = False
@@ -169,3 +167,60 @@ def run_trades(pnl: _Numbers, held: _Numbers, returns: _Numbers, sides: _Numbers
         longs += 1 if sides[k] > 0.0 else 0
     out[0], out[1], out[2], out[3], out[4], out[5] = winners, losers, won, lost, sum_of, squares
     out[6], out[7], out[8], out[9], out[10], out[11] = best, worst, longest, longs, sum_of_returns, bars
+
+
+def _returns_by_numpy(returns: FloatArray, ordered: FloatArray, free: float) -> tuple[float, ...]:
+    """Return what `run_returns` writes."""
+    n = len(returns)
+    mean = np.add.reduce(returns) / n
+    centred = returns - mean
+    power = centred * centred
+    below, above = int(ordered.searchsorted(0.0)), n - int(ordered.searchsorted(0.0, "right"))
+    short = ordered[: int(ordered.searchsorted(free))] - free
+    tail = int((n - 1) * 0.05) + 1
+    return (
+        mean, np.add.reduce(power), np.add.reduce(power * centred), np.add.reduce(power * power), below,
+        -np.add.reduce(ordered[:below]), above, np.add.reduce(ordered[n - above :]), -np.add.reduce(short),
+        np.add.reduce(short * short), np.add.reduce(ordered[:tail]), tail,
+    )  # fmt: skip
+
+
+def _curve_by_numpy(curve: FloatArray, path: FloatArray) -> tuple[float, ...]:
+    """Return what `run_curve` writes."""
+    points = len(curve)
+    peak = np.maximum.accumulate(curve)
+    depth = curve / peak - 1.0
+    highs = (curve >= peak).nonzero()[0]
+    depth[highs] = 0.0
+    trough = int(depth.argmin())
+    deepest = float(depth[trough])
+    after = int(highs.searchsorted(trough))
+    start, recovery = (highs[after - 1], highs[after] if after < len(highs) else -1) if deepest < 0.0 else (0, -1)
+    troughs = np.minimum.reduceat(depth, highs)
+    spans = np.append(highs[1:], points - 1) - highs
+    centred = path - (np.add.reduce(path) / max(len(path), 1))
+    return (
+        deepest, start, trough if deepest < 0.0 else 0, recovery, np.add.reduce(depth * depth), points - len(highs),
+        int(np.count_nonzero(troughs)), np.add.reduce(troughs), spans.max(), np.add.reduce(centred * np.arange(len(path))),
+        np.add.reduce(centred * centred),
+    )  # fmt: skip
+
+
+def _trades_by_numpy(
+    pnl: FloatArray, held: FloatArray, returns: FloatArray, sides: FloatArray
+) -> tuple[float, ...]:  # fmt: skip
+    """Return what `run_trades` writes."""
+    loses = pnl < 0.0
+    total = np.add.reduce(pnl)
+    centred = pnl - total / len(pnl)
+    stops = np.flatnonzero(np.concatenate(([True], ~loses, [True])))
+    return (
+        int(np.count_nonzero(pnl > 0.0)), int(np.count_nonzero(loses)), np.add.reduce(np.maximum(pnl, 0.0)),
+        -np.add.reduce(np.minimum(pnl, 0.0)), total, np.add.reduce(centred * centred), pnl.max(), pnl.min(),
+        np.diff(stops).max() - 1, int(np.count_nonzero(sides > 0.0)), np.add.reduce(returns), np.add.reduce(held),
+    )  # fmt: skip
+
+
+_BY_NUMPY: dict[Callable[..., None], Callable[..., tuple[float, ...]]] = {
+    run_returns: _returns_by_numpy, run_curve: _curve_by_numpy, run_trades: _trades_by_numpy,
+}  # fmt: skip
