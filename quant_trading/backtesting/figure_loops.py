@@ -201,8 +201,8 @@ def _curve_by_numpy(curve: FloatArray, path: FloatArray) -> tuple[float, ...]:
     centred = path - (np.add.reduce(path) / max(len(path), 1))
     return (
         deepest, start, trough if deepest < 0.0 else 0, recovery, np.add.reduce(depth * depth), points - len(highs),
-        int(np.count_nonzero(troughs)), np.add.reduce(troughs), spans.max(), np.add.reduce(centred * np.arange(len(path))),
-        np.add.reduce(centred * centred),
+        int(np.count_nonzero(troughs)), np.add.reduce(troughs), spans.max(),
+        np.add.reduce(centred * np.arange(len(path))), np.add.reduce(centred * centred),
     )  # fmt: skip
 
 
