@@ -281,7 +281,8 @@ def run_series(
         if by_weight > 0.0 and at_fill == 0.0:
             goal = rounded((book[_CASH] + position * marks[t]) * goal / x, rounding)
         at = t if fill == SAME_CLOSE else t + 1
-        if goal == position or at >= filled:
+        # A part of the equity is no number of shares: it is one to leave alone only where both are nothing.
+        if at >= filled or (goal == position and (at_fill == 0.0 or goal == 0.0)):
             continue
         base = open_price[at] if fill == NEXT_OPEN else close[at]
         if base != base:
