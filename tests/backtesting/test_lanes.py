@@ -106,9 +106,8 @@ def test_a_part_of_the_equity_is_not_taken_for_as_many_shares(compiled):
     # 150 buys 1 share at 100; leaving it meets no price; then all the equity, 50 + 40, is wished at 40: 2 shares.
     close = np.array([[100.0], [100.0], [100.0], [np.nan], [40.0], [40.0], [40.0]])
     sides = np.array([[1], [1], [0], [0], [1], [1], [1]], dtype=np.int8)
-    rules = rules_of(
-        initial_capital=150.0, cost_rate=0.0, by_weight=1, size_at_fill=1, rounding=1, margin=MARGIN_CASH
-    )  # fmt: skip
+    rules = rules_of(initial_capital=150.0, cost_rate=0.0, size_at_fill=1, rounding=1, margin=MARGIN_CASH)
+    rules = rules._replace(by_weight=1)
     account = lanes.run(close, close, sides, 1.0, rules, compiled)
     expected = simulate((close, close, close, close, close), signal_of(sides), rules, compiled=False)
     assert account.fills.quantity.tolist() == expected.fills.quantity.tolist() == [1.0, 1.0]
