@@ -51,8 +51,10 @@ def account_equal_weights(
     columns: list[Any] = [np.ascontiguousarray(column).reshape(-1).view() for column in (open_price, close, sides)]
     book, rows = np.zeros(7), np.empty((n_bars, 8))
     is_fast = is_worth_compiling(close.size) if compiled is None else compiled
-    holdings = lambda: account_weights(  # noqa: E731
-        open_price, close, equal_weights(signal_of(sides), limits), terms).holdings  # fmt: skip
+
+    def holdings() -> FloatArray:
+        return account_weights(open_price, close, equal_weights(signal_of(sides), limits), terms).holdings
+
     if is_fast:
         for column in columns:
             column.flags.writeable = False

@@ -38,8 +38,6 @@ _LOOK_SECONDS = 5.0
 _LONG_PAUSE_SECONDS = 20.0
 # Whatever else TWS says about a request is said about the next one of the symbol as well.
 _WORTH_ANOTHER_TRY = frozenset({100, 162, 165, 322, 366, 420, 504, 1100, 2105, 2110, 10197})
-
-
 _FINAL_WORDS = ("permission", "time length exceed")
 # So many pages of a symbol in a row that came to nothing, and it is given up.
 _MOST_FAILED = 3

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
+from quant_trading.core.file_lock import try_lock
 from quant_trading.core.pacing import HistoryKey, Pacer, PacingRules, PastRequest, next_legal
 from quant_trading.domain.errors import ConfigError
 from quant_trading.ports import Clock
@@ -134,7 +135,7 @@ class PacingFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path.with_name(f".{self._path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            yield _taken(descriptor)
+            yield try_lock(descriptor)
         finally:
             os.close(descriptor)
 
@@ -181,18 +182,3 @@ def _texts(key: HistoryKey) -> tuple[str, str, int]:
 
 def _entry(wall: float, monotonic: float, contract: str, request: str, weight: int) -> _Entry:
     return _Entry(float(wall), float(monotonic), str(contract), str(request), int(weight))
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows only
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

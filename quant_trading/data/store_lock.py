@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+from quant_trading.core.file_lock import try_lock
 from quant_trading.domain.errors import ConfigError
 
 __all__ = ["lock_if_free", "series_lock"]
@@ -34,7 +35,7 @@ def series_lock(folder: Path, patience_seconds: float = _PATIENCE_SECONDS) -> It
     try:
         never = Event()
         for _ in range(max(1, int(patience_seconds / _PAUSE_SECONDS))):
-            if _taken(descriptor):
+            if try_lock(descriptor):
                 break
             never.wait(_PAUSE_SECONDS)
         else:
@@ -61,21 +62,6 @@ def lock_if_free(path: Path) -> Iterator[bool]:
             f"{path} cannot be written ({error.strerror}); choose another place or free this one"
         ) from error
     try:
-        yield _taken(descriptor)
+        yield try_lock(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows only
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
