@@ -1,22 +1,29 @@
 """Files that are there in full or not at all."""
 
 import os
+import threading
 from pathlib import Path
 
 from quant_trading.domain.errors import ConfigError
 
-__all__ = ["put_in_place", "replace_file"]
+__all__ = ["name_beside", "put_in_place", "replace_file"]
+
+
+def name_beside(path: Path) -> Path:
+    """Return the hidden name under which this thread writes what is to become `path`; no other writer has it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
 
 
 def put_in_place(path: Path, content: bytes) -> None:
     """Write `content` to a new file beside `path` and, once it is on the medium, let it take the name.
 
     Missing folders are made. Who reads `path` meanwhile sees the old content, and so does everybody when it fails.
+    Of several writers at once the last has its way; a writer killed on the way leaves a hidden `*.new` and no harm.
 
     Raises:
         OSError: when the place cannot be written.
     """
-    written = path.with_name(f".{path.name}.new")
+    written = name_beside(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with written.open("wb") as file:

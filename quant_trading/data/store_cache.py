@@ -6,8 +6,6 @@ fingerprint) and its own bytes are sound (its checksum); else it is made again.
 
 import json
 import mmap
-import os
-import threading
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quant_trading.data.files import name_beside
 from quant_trading.domain.bars import FloatArray, IntArray
 
 __all__ = ["Block", "forget_old", "join", "read_block", "write_block"]
@@ -48,7 +47,7 @@ def write_block(path: Path, fingerprint: str, block: Block) -> None:
     shape = block.values[0].shape
     header = json.dumps({"fingerprint": fingerprint, "crc": crc, "shape": shape}).encode()
     lead = _MAGIC + len(header).to_bytes(4, "little") + header
-    written = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    written = name_beside(path)
     with suppress(OSError):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -132,8 +132,8 @@ def test_a_place_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) -
 def test_while_another_program_holds_the_lock_one_waits_a_moment(tmp_path: Path) -> None:
     file = PacingFile(tmp_path / "p.json", HandClock())
     code = (
-        "import sys; from quant_trading.core.pacing_file import _taken; import os\n"
-        "d = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); print(_taken(d), flush=True); sys.stdin.read()"
+        "import sys; from quant_trading.core.file_lock import try_lock; import os\n"
+        "d = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); print(try_lock(d), flush=True); sys.stdin.read()"
     )
     held = str(tmp_path / ".p.json.lock")
     with subprocess.Popen(
