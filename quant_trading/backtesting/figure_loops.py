@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from quant_trading.backtesting.compiling import compile_functions, is_worth_compiling
-from quant_trading.domain.bars import FloatArray
+from quant_trading.domain.bars import FloatArray, IntArray
 
 __all__ = ["CURVE_SUMS", "RETURN_SUMS", "TRADE_SUMS", "run_curve", "run_returns", "run_trades", "sums_of"]
 
@@ -22,11 +22,13 @@ CURVE_SUMS = 11
 TRADE_SUMS = 12
 
 
-def sums_of(loop: Callable[..., None], size: int, columns: Sequence[FloatArray], *numbers: float) -> list[float]:
+def sums_of(
+    loop: Callable[..., None], size: int, columns: Sequence[FloatArray | IntArray], *numbers: float
+) -> list[float]:
     """Return the `size` numbers that `loop` writes: by its machine code where that pays, else by numpy.
 
     Args:
-        columns: float64 arrays; numbers: what the loop takes after them.
+        columns: arrays of numbers; numbers: what the loop takes after them.
     """
     if not is_worth_compiling(sum(map(len, columns))):
         return [float(value) for value in _BY_NUMPY[loop](*columns, *numbers)]
@@ -131,42 +133,40 @@ def run_curve(curve: _Numbers, path: _Numbers, out: _Out) -> None:
     out[5], out[6], out[7], out[8], out[9], out[10] = under, falls, troughs, longest, shared, spread
 
 
-def run_trades(pnl: _Numbers, held: _Numbers, returns: _Numbers, sides: _Numbers, out: _Out) -> None:
+def run_trades(
+    gross: _Numbers, cost: _Numbers, quantity: _Numbers, entry_price: _Numbers, entry_bar: Sequence[int],
+    exit_bar: Sequence[int], out: _Out,
+) -> None:  # fmt: skip
     """Fill `out`: winners, losers, won, lost, total, squares about the mean, best, worst, the longest run of losers,
     longs, the sum of returns, the sum of bars held.
 
     Args:
-        pnl, held: at least one each; returns, sides: as many or none.
+        gross, cost, quantity, entry_price, entry_bar, exit_bar: the columns of `Trades`, at least one trade.
     """
-    n = len(pnl)
-    winners = losers = run = longest = longs = 0
-    won = lost = sum_of = squares = sum_of_returns = bars = 0.0
-    best = worst = pnl[0]
+    n = len(gross)
+    winners = losers = run = longest = longs = bars = 0
+    won = lost = total = squares = returned = 0.0
+    best = worst = gross[0] - cost[0]
     for k in range(n):
-        value = pnl[k]
-        sum_of += value
-        bars += held[k]
-        best, worst = max(best, value), min(worst, value)
-        if value > 0.0:
-            winners += 1
-            won += value
-        if value < 0.0:
-            losers += 1
-            lost -= value
-            run += 1
-            longest = max(longest, run)
-        else:
-            run = 0
-    mean = sum_of / n
+        value = gross[k] - cost[k]
+        total += value
+        returned += value / abs(quantity[k] * entry_price[k])
+        bars += exit_bar[k] - entry_bar[k]
+        longs += 1 if quantity[k] > 0.0 else 0
+        best = value if value > best else best
+        worst = value if value < worst else worst
+        winners += 1 if value > 0.0 else 0
+        losers += 1 if value < 0.0 else 0
+        won += value if value > 0.0 else 0.0
+        lost -= value if value < 0.0 else 0.0
+        run = run + 1 if value < 0.0 else 0
+        longest = run if run > longest else longest
+    mean = total / n
     for k in range(n):
-        centred = pnl[k] - mean
+        centred = gross[k] - cost[k] - mean
         squares += centred * centred
-    for k in range(len(returns)):
-        sum_of_returns += returns[k]
-    for k in range(len(sides)):
-        longs += 1 if sides[k] > 0.0 else 0
-    out[0], out[1], out[2], out[3], out[4], out[5] = winners, losers, won, lost, sum_of, squares
-    out[6], out[7], out[8], out[9], out[10], out[11] = best, worst, longest, longs, sum_of_returns, bars
+    out[0], out[1], out[2], out[3], out[4], out[5] = winners, losers, won, lost, total, squares
+    out[6], out[7], out[8], out[9], out[10], out[11] = best, worst, longest, longs, returned, bars
 
 
 def _returns_by_numpy(returns: FloatArray, ordered: FloatArray, free: float) -> tuple[float, ...]:
@@ -207,9 +207,11 @@ def _curve_by_numpy(curve: FloatArray, path: FloatArray) -> tuple[float, ...]:
 
 
 def _trades_by_numpy(
-    pnl: FloatArray, held: FloatArray, returns: FloatArray, sides: FloatArray
+    gross: FloatArray, cost: FloatArray, quantity: FloatArray, entry_price: FloatArray, entry_bar: IntArray,
+    exit_bar: IntArray,
 ) -> tuple[float, ...]:  # fmt: skip
     """Return what `run_trades` writes."""
+    pnl = gross - cost
     loses = pnl < 0.0
     total = np.add.reduce(pnl)
     centred = pnl - total / len(pnl)
@@ -217,7 +219,8 @@ def _trades_by_numpy(
     return (
         int(np.count_nonzero(pnl > 0.0)), int(np.count_nonzero(loses)), np.add.reduce(np.maximum(pnl, 0.0)),
         -np.add.reduce(np.minimum(pnl, 0.0)), total, np.add.reduce(centred * centred), pnl.max(), pnl.min(),
-        np.diff(stops).max() - 1, int(np.count_nonzero(sides > 0.0)), np.add.reduce(returns), np.add.reduce(held),
+        np.diff(stops).max() - 1, int(np.count_nonzero(quantity > 0.0)),
+        np.add.reduce(pnl / np.abs(quantity * entry_price)), np.add.reduce(exit_bar - entry_bar),
     )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ from quant_trading.backtesting.return_metrics import (
     total_return,
     yearly_growth,
 )
-from quant_trading.backtesting.trade_metrics import TradeFigures, TradeSample, trade_figures
+from quant_trading.backtesting.trade_metrics import TradeFigures, trade_figures
+from quant_trading.backtesting.trades import Trades
 from quant_trading.domain.bars import FloatArray, IntArray
 
 __all__ = [
@@ -210,7 +211,7 @@ def measure(
     total_cost: float = 0.0,
     orders: int = 0,
     *,
-    trades: TradeSample | None = None,
+    trades: Trades | None = None,
     costs: Costs | None = None,
     exposure: Exposure | None = None,
     benchmark: FloatArray | None = None,

@@ -17,7 +17,6 @@ import numpy as np
 from quant_trading.backtesting.kernel import Account, Fills, Ledger, Reason
 from quant_trading.backtesting.metrics import Costs, Exposure, Metrics, SharpeBasis, measure
 from quant_trading.backtesting.settings import Accounting, BacktestSettings, SharpeConvention, Sizing
-from quant_trading.backtesting.trade_metrics import TradeSample
 from quant_trading.backtesting.trades import Splits, Trades, trades_of
 from quant_trading.backtesting.wishes import wishes_of
 from quant_trading.data.files import replace_file
@@ -378,11 +377,10 @@ class BacktestResult:
     def _measured(self, benchmark: FloatArray | None) -> Metrics:
         book, trades = self.ledger, self.trades
         total_cost = float(np.add.reduce(book.cost if self.fills is None else self.fills.cost))
-        sample = None if trades is None else TradeSample(trades.pnl, trades.bars_held, trades.returns, trades.quantity)
         by_bar = self.conventions.settings.sharpe is SharpeConvention.BAR
         return measure(
             self.session_curve, book.total_turnover, total_cost, self.order_count,
-            trades=sample,
+            trades=trades,
             costs=self.costs,
             exposure=Exposure(*book.mean_exposure),
             benchmark=benchmark,

@@ -18,6 +18,7 @@ PAYOUT = int(Reason.SPLIT)
 _Numbers = Sequence[float]
 _Whole = Sequence[int]
 _Out = MutableSequence[float]
+_OutWhole = MutableSequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +72,22 @@ class Trades:
 
 
 def close_lots(
-    bar: _Whole, symbol: _Whole, quantity: _Numbers, price: _Numbers, cost: _Numbers,
-    reason: _Whole, split_bar: _Whole, split_symbol: _Whole, split_ratio: _Numbers,
-    held: _Out, average: _Out, opened: _Out, paid: _Out, out: _Out, of_fill: MutableSequence[int],
+    bar: _Whole, symbol: _Whole, quantity: _Numbers, price: _Numbers, cost: _Numbers, reason: _Whole,
+    split_bar: _Whole, split_symbol: _Whole, split_ratio: _Numbers,
+    held: _Out, average: _Out, paid: _Out, opened: _OutWhole, places: _OutWhole, money: _Out, why: _OutWhole,
 ) -> int:  # fmt: skip
-    """Fill `out` (7 columns) and `of_fill`, the closing fill of each; return how many trades there are.
+    """Fill `places`, `money` and `why` with the trades; return how many there are.
 
     Args:
-        bar, symbol, quantity, price, cost, reason: the fills; the reasons are read only where there are splits.
+        bar, symbol, quantity, price, cost, reason: the fills.
         split_bar, split_symbol, split_ratio: the splits, by bar.
-        held, average, opened, paid: float64[N] of zeros: the open lot of each symbol and what its entry cost.
+        held, average, paid: float64[N] of zeros, opened: int64[N]: the open lot of each symbol and what its entry cost.
+        places, money: columns one after the other, each as long as there are fills: symbol, entry and exit bar;
+            quantity, entry and exit price, gross P&L, cost. why: the reasons of the closing fills.
     """
     count = 0
     at = 0
-    size = len(of_fill)
+    size = len(why)
     for i in range(len(bar)):
         while at < len(split_bar) and split_bar[at] <= bar[i]:
             k = split_symbol[at]
@@ -104,14 +107,15 @@ def close_lots(
             closed = lot if lot * after <= 0.0 else -change
             exit_cost = cost[i] * min(abs(closed / change), 1.0)
             part = paid[j] * (closed / lot)
-            out[count] = opened[j]
-            out[size + count] = closed
-            out[2 * size + count] = average[j]
-            out[3 * size + count] = price[i]
-            out[4 * size + count] = closed * (price[i] - average[j])
-            out[5 * size + count] = part + exit_cost
-            out[6 * size + count] = j
-            of_fill[count] = i
+            places[count] = j
+            places[size + count] = opened[j]
+            places[2 * size + count] = bar[i]
+            money[count] = closed
+            money[size + count] = average[j]
+            money[2 * size + count] = price[i]
+            money[3 * size + count] = closed * (price[i] - average[j])
+            money[4 * size + count] = part + exit_cost
+            why[count] = reason[i]
             count += 1
             paid[j] -= part
             entry_cost = cost[i] - exit_cost
@@ -134,28 +138,27 @@ def trades_of(fills: Fills, n_symbols: int, splits: Splits | None = None, compil
         splits: of the run; None = none.
         compiled: None = by the amount of work.
     """
-    nowhere, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
-    events = (nowhere, nowhere, nowhere, nothing)
-    if splits is not None:
-        events = (fills.reason.astype(np.int64), splits.bar, splits.symbol, splits.ratio)
-    columns = [_read_only(c) for c in (fills.bar, fills.symbol, fills.quantity, fills.price, fills.cost, *events)]
+    nowhere = np.zeros(0, dtype=np.int64)
+    events = (nowhere, nowhere, np.zeros(0)) if splits is None else (splits.bar, splits.symbol, splits.ratio)
+    own = (fills.bar, fills.symbol, fills.quantity, fills.price, fills.cost, fills.reason)
+    columns = [_read_only(column) for column in (*own, *events)]
     count = len(fills)
+    places, money = np.empty((3, count), dtype=np.int64), np.empty((5, count))
+    why, opened = np.empty(count, dtype=np.int8), np.zeros(n_symbols, dtype=np.int64)
+    state = (*np.zeros((3, n_symbols)), opened)
+    out: tuple[npt.NDArray[Any], ...] = (places.reshape(-1), money.reshape(-1), why)
     loop: Callable[..., int] = close_lots
     if is_worth_compiling(count) if compiled is None else compiled:
         loop = compile_functions((close_lots,), counts_references=False)
-        out, of_fill = np.empty(7 * count), np.empty(count, dtype=np.int64)
-        closed = loop(*columns, *np.zeros((4, n_symbols)), out, of_fill)
+        closed = loop(*columns, *state, *out)
     else:
-        lists: tuple[list[float], list[int]] = ([0.0] * (7 * count), [0] * count)
-        state = np.zeros((4, n_symbols)).tolist()
-        closed = loop(*(column.tolist() for column in columns), *state, *lists)
-        out, of_fill = np.array(lists[0], dtype=np.float64), np.array(lists[1], dtype=np.int64)
-    opened, quantity, entry, price, gross, cost, symbol = out.reshape(7, count)[:, :closed]
-    of_fill = of_fill[:closed]
-    return Trades(
-        symbol.astype(np.int64), opened.astype(np.int64), fills.bar[of_fill], quantity, entry, price, gross, cost,
-        fills.reason[of_fill],
-    )  # fmt: skip
+        lists = [column.tolist() for column in (*columns, *state, *out)]
+        closed = loop(*lists)
+        for column, values in zip(out, lists[-3:], strict=True):
+            column[:] = values
+    symbol, entry_bar, exit_bar = places[:, :closed]
+    quantity, entry_price, exit_price, gross, cost = money[:, :closed]
+    return Trades(symbol, entry_bar, exit_bar, quantity, entry_price, exit_price, gross, cost, why[:closed])
 
 
 def _read_only(column: npt.NDArray[Any]) -> npt.NDArray[Any]:

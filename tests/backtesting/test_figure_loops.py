@@ -41,8 +41,9 @@ def test_curves(moves):
     assert_same(loops.run_curve, (curve, np.zeros(0)))
 
 
-@given(moves=MOVES, known=st.booleans())
-def test_trades(moves, known):
-    pnl, nothing = np.array(moves), np.zeros(0)
-    held, sides = np.arange(float(len(pnl))), np.sign(pnl - 0.001)
-    assert_same(loops.run_trades, (pnl, held, pnl / 7.0 if known else nothing, sides if known else nothing))
+@given(moves=MOVES)
+def test_trades(moves):
+    pnl, count = np.array(moves), np.arange(len(moves))
+    cost, price = (count % 3) / 1e5, 10.0 + count
+    sides = np.where(pnl > 0.001, 1.0, -1.0)
+    assert_same(loops.run_trades, (pnl + cost, cost, sides * (1.0 + count), price, count, 2 * count + 1))

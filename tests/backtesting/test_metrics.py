@@ -26,7 +26,7 @@ from quant_trading.backtesting.metrics import (
     sortino_ratio,
     total_return,
 )
-from quant_trading.backtesting.trade_metrics import TradeSample
+from quant_trading.backtesting.trades import Trades
 
 # Returns in whole basis points: ties, zeros and long runs occur, and no deviation is rounding only.
 RETURNS = st.integers(-2000, 2000).map(lambda points: points / 1e4)
@@ -158,7 +158,9 @@ def test_growth_beyond_the_largest_number_is_not_defined():
 @given(st.lists(st.floats(0.01, 1e9), min_size=1, max_size=5), st.integers(0, 4))
 def test_no_figure_is_ever_infinite(points, losses):
     pnl = np.array([-1.0] * losses + [2.0] * (len(points) - 1))
-    figures = measure(np.array(points), 1.0, 1.0, 1, trades=TradeSample(pnl, np.ones(len(pnl))))
+    bars, ones = np.arange(len(pnl)), np.ones(len(pnl))
+    trades = Trades(bars * 0, bars, bars + 1, ones, ones, ones, pnl, ones * 0.0, np.zeros(len(pnl), dtype=np.int8))
+    figures = measure(np.array(points), 1.0, 1.0, 1, trades=trades)
     for name, value in vars(figures).items():
         assert value is None or isinstance(value, str) or math.isnan(value) or math.isfinite(value), name
 

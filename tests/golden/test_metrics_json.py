@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from quant_trading.backtesting.metrics import measure
-from quant_trading.backtesting.trade_metrics import TradeSample, trade_figures
+from quant_trading.backtesting.trade_metrics import trade_figures
+from quant_trading.backtesting.trades import Trades
 from tests.shared_data import golden, market_data, needs_shared
 
 pytestmark = needs_shared
@@ -87,17 +88,19 @@ def test_equal_to_the_figures_empyrical_publishes():
 def test_trade_figures_equal_to_backtesting_py():
     expected = json.loads(golden("goog_smacross_backtesting_py.json").read_text())["computed_backtesting_0.6.6"]
     rows = list(csv.DictReader(golden("goog_smacross_trades.csv").read_text().splitlines()))
-    size, entry, pnl = (np.array([float(row[name]) for row in rows]) for name in ("Size", "EntryPrice", "PnL"))
-    held = np.array([int(row["ExitBar"]) - int(row["EntryBar"]) for row in rows])
-    returns = pnl / np.abs(size * entry)
-    money = trade_figures(TradeSample(pnl, held, returns, size))
+    names = ("EntryBar", "ExitBar", "Size", "EntryPrice", "ExitPrice", "PnL")
+    entry_bar, exit_bar, size, entry, leave, pnl = (np.array([float(row[name]) for row in rows]) for name in names)
+    symbol, free = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows))
+    bars = (symbol, entry_bar.astype(np.int64), exit_bar.astype(np.int64))
+    reason = np.zeros(len(rows), dtype=np.int8)
+    money = trade_figures(Trades(*bars, size, entry, leave, pnl, free, reason))
     assert money.trades == money.long_trades + money.short_trades == expected["# Trades"]
     assert 100 * money.hit_rate == pytest.approx(expected["Win Rate [%]"], rel=1e-9)
     assert money.sqn == pytest.approx(expected["SQN"], rel=1e-9)
     assert money.kelly == pytest.approx(expected["Kelly Criterion"], rel=1e-9)
     assert 100 * money.average_return == pytest.approx(expected["Expectancy [%]"], rel=1e-9)
     # Its profit factor, best and worst trade are those of the returns of the trades, not of their money.
-    shares = trade_figures(TradeSample(returns, held))
+    shares = trade_figures(Trades(*bars, free + 1.0, free + 1.0, leave, pnl / np.abs(size * entry), free, reason))
     assert shares.profit_factor == pytest.approx(expected["Profit Factor"], rel=1e-9)
     assert 100 * shares.best == pytest.approx(expected["Best Trade [%]"], rel=1e-9)
     assert 100 * shares.worst == pytest.approx(expected["Worst Trade [%]"], rel=1e-9)
