@@ -30,7 +30,7 @@ DAY_SECONDS = 86_400
 _STREAM_SECONDS = 77
 
 # A contract's seconds of one block: a minute is 60 rows, an hour 3600, so a few megabytes in all.
-_CACHED_BLOCKS, _CACHED_DAYS, _CACHED_RUNS = 12, 4, 2
+_CACHED_BLOCKS, _CACHED_DAYS, _CACHED_RUNS, _CACHED_SECONDS = 12, 4, 2, 3
 _BLOCKS_AHEAD = 6
 
 
@@ -189,6 +189,7 @@ class Series:
         self._day_blocks: Recent[tuple[int, bool], TapeBars] = Recent(_CACHED_DAYS)
         self._so_far: Recent[tuple[int, int], SessionSoFar] = Recent(_CACHED_BLOCKS)
         self._runs: dict[tuple[int, int, bool], _Run] = {}
+        self._seconds: Recent[tuple[int, int, bool], TapeBars] = Recent(_CACHED_SECONDS)
 
     def day_span(self, use_rth: bool) -> tuple[IntArray, IntArray]:
         """Return the start and the end of trading of each day, int64[T] each."""
@@ -331,11 +332,20 @@ class Series:
         """Return the seconds of the day with start_ns <= stamp < end_ns."""
         blocks = self.blocks(day, day + 1, use_rth)
         ends = blocks.start_ns + self.block_lengths(day, blocks) * SECOND_NS
-        wanted = np.flatnonzero((ends > start_ns) & (blocks.start_ns < end_ns))
-        if len(wanted) == 0:
+        first, last = int(ends.searchsorted(start_ns, side="right")), int(blocks.start_ns.searchsorted(end_ns))
+        if last <= first:
             return no_bars()
-        found = self._refine(day, blocks, wanted)
-        return rows(found, (found.start_ns >= start_ns) & (found.start_ns < end_ns))
+        if last - first < _CACHED_SECONDS:
+            # Small bars as they come: the same block is asked for a dozen times.
+            found = concat([self._seconds_of(day, blocks, block, use_rth) for block in range(first, last)])
+        else:
+            found = self._refine(day, blocks, np.arange(first, last, dtype=np.int64))
+        return rows(found, slice(*found.start_ns.searchsorted((start_ns, end_ns)).tolist()))
+
+    def _seconds_of(self, day: int, blocks: TapeBars, block: int, use_rth: bool) -> TapeBars:
+        key = day, block, use_rth
+        found = self._seconds.find(key)
+        return found or self._seconds.keep(key, self._refine(day, blocks, np.arange(block, block + 1, dtype=np.int64)))
 
     def blocks_until(self, first: int, last: int, end_ns: int, use_rth: bool) -> TapeBars:
         """Return the blocks of the days that began before `end_ns`, the running one as far as it has got."""

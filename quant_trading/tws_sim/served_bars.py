@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
+from quant_trading.tws_sim.aggregate import aggregate, concat, group_starts, no_bars, rows
 from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series
 from quant_trading.tws_sim.tape import BarSize, FloatArray, IntArray, TapeBars, What
 
@@ -41,7 +41,7 @@ def intraday_bars(
     width = seconds * SECOND_NS
     stamp = np.maximum(midnight + (parts.start_ns - midnight) // width * width, np.minimum(opens[day], parts.start_ns))
     bars = aggregate(parts, stamp)
-    first_row = np.searchsorted(stamp, np.unique(stamp))
+    first_row = group_starts(stamp)
     bars = _with_stamps(bars, stamp[first_row])
     inside = bars.start_ns >= start_ns
     day = day[first_row][inside]
