@@ -9,10 +9,12 @@ import gc
 import ipaddress
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -41,6 +43,23 @@ def pytest_collection_finish() -> None:
     """Take what stays to the end, modules and thousands of items, out of the collector's sight: it is a lot to walk."""
     gc.collect()
     gc.freeze()
+
+
+# --- files in memory ------------------------------------------------------------------------------
+
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 2_000_000_000  # several times what a whole run leaves at once
+
+
+def _keep_files_in_memory() -> None:
+    """Put the tests' folders where a flush to the medium costs nothing: journals and stores do thousands of them.
+
+    Elsewhere than on Linux, without room, or where nothing may be executed (some containers), they stay on the disk.
+    """
+    if "PYTEST_DEBUG_TEMPROOT" in os.environ or not _MEMORY.is_dir() or not os.access(_MEMORY, os.W_OK | os.X_OK):
+        return
+    if shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
 
 
 # --- no network but this machine ---------------------------------------------------------------
@@ -86,6 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # What a shell starts in the background ignores Ctrl+C, and so would every program that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    _keep_files_in_memory()
     socket.socket.connect = _guarded_connect  # type: ignore[method-assign]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[method-assign]
 
