@@ -2,10 +2,10 @@
 
 import re
 from calendar import monthrange
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from quant_trading.domain.errors import UsageError
+from quant_trading.nouns import dataclass
 
 __all__ = ["BAR_SIZES", "BarSize", "Duration", "parse_bar_size", "parse_duration"]
 

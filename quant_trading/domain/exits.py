@@ -5,7 +5,8 @@ A strategy offers them as an attribute, `exits = (StopLoss(0.03), TimeExit(20))`
 """
 
 import math
-from dataclasses import dataclass
+
+from quant_trading.nouns import dataclass
 
 __all__ = ["Exit", "StopLoss", "TakeProfit", "TimeExit", "TrailingStop"]
 

@@ -1,6 +1,6 @@
 """The limits every order is held against."""
 
-from dataclasses import dataclass
+from quant_trading.nouns import dataclass
 
 __all__ = ["Denied", "Limits"]
 

@@ -1,12 +1,12 @@
 """`.env` and `strategy.env`: NAME=value lines, read strictly."""
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 from dotenv.parser import parse_stream
 
 from quant_trading.domain.errors import ConfigError
+from quant_trading.nouns import dataclass
 from quant_trading.settings.scalars import show
 
 __all__ = ["EnvValue", "read_env_file"]

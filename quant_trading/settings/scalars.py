@@ -9,7 +9,8 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from quant_trading.nouns import dataclass
 
 __all__ = ["Quoted", "Within", "is_secret", "nearest", "one_of", "show", "to_flag", "to_free", "to_number", "to_text",
            "to_whole"]  # fmt: skip

@@ -1,12 +1,13 @@
 """Fixed weights from the configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.limits import Limits
+from quant_trading.nouns import dataclass
 from quant_trading.strategy.base import register
 
 __all__ = ["Static"]
