@@ -11,6 +11,8 @@ import math
 from collections import deque
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 __all__ = ["HistoryKey", "Pacer", "PacingRules", "PastRequest", "next_legal"]
 
@@ -58,8 +60,7 @@ class HistoryKey:
     request: Hashable = None
 
 
-@dataclass(frozen=True, slots=True)
-class PastRequest:
+class PastRequest(NamedTuple):
     """A historical request for small bars that was sent.
 
     Attributes:
@@ -81,7 +82,7 @@ def next_legal(past: Iterable[PastRequest], wish: PastRequest, rules: PacingRule
     A request leaves a window when it is a full window old. One that weighs more than a rule allows at all may go when
     that rule's window is empty: to wait would be to wait for ever.
     """
-    sent = sorted(past, key=lambda one: one.at)
+    sent = sorted(past, key=attrgetter("at"))
     same = [one for one in sent if one.contract == wish.contract]
     again = [one for one in same if one.request == wish.request]
     return max(

@@ -15,9 +15,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 from quant_trading.core.file_lock import try_lock
 from quant_trading.core.pacing import HistoryKey, Pacer, PacingRules, PastRequest, next_legal
@@ -34,8 +34,7 @@ _NO_MOMENT = 1e300  # later than any moment of a monotonic clock
 _FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     """One request: when by the wall clock and by the monotonic one, in seconds, and what it counts as."""
 
     wall: float
@@ -46,8 +45,10 @@ class _Entry:
 
     def age(self, wall: float, monotonic: float) -> float:
         """Return the seconds since it was sent, rather too few than too many."""
-        ages = [age for age in (wall - self.wall, monotonic - self.monotonic) if age >= 0.0]
-        return min(ages, default=0.0)
+        by_wall, by_monotonic = wall - self.wall, monotonic - self.monotonic
+        if by_wall < 0.0 or by_monotonic < 0.0:
+            return max(by_wall, by_monotonic, 0.0)
+        return min(by_wall, by_monotonic)
 
 
 class PacingFile:
@@ -118,15 +119,14 @@ class PacingFile:
         kept, was_set_back = [], False
         for entry in found:
             if wall < entry.wall and monotonic < entry.monotonic:
-                entry, was_set_back = replace(entry, wall=wall, monotonic=monotonic), True
+                entry, was_set_back = entry._replace(wall=wall, monotonic=monotonic), True
             if entry.age(wall, monotonic) < longest:
                 kept.append(entry)
         return kept, was_set_back
 
     def _write(self, entries: list[_Entry]) -> None:
-        rows = [[e.wall, e.monotonic, e.contract, e.request, e.weight] for e in entries]
         written = self._path.with_name(f".{self._path.name}.new")
-        written.write_text(json.dumps({"format": _FORMAT, "requests": rows}), encoding="utf-8")
+        written.write_text(json.dumps({"format": _FORMAT, "requests": entries}), encoding="utf-8")
         written.replace(self._path)
 
     @contextmanager
