@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.front_doors import ROOT
+from benchmarks.plain_c import plain_macd
 from quant_trading.backtesting import kernel
 from quant_trading.backtesting.engine import rules_of, run_backtest
 from quant_trading.backtesting.metrics import measure
@@ -71,12 +72,18 @@ def minutes(bars: int) -> BarPanel:
 
 def best(work: Callable[[], object], runs: int) -> float:
     """Return the least processor time of `work` after one run to warm up, in seconds."""
-    work()
-    least = float("inf")
-    for _ in range(runs):
-        begun = time.process_time()
-        work()
-        least = min(least, time.process_time() - begun)
+    return best_of([work], runs)[0]
+
+
+def best_of(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
+    """Return the least processor time of each, in turns: what else the machine does, it does to all of them."""
+    least = [float("inf")] * len(works)
+    for run in range(runs + 1):
+        for k, work in enumerate(works):
+            begun = time.process_time()
+            work()
+            if run > 0:  # the first warms up
+                least[k] = min(least[k], time.process_time() - begun)
     return least
 
 
@@ -129,8 +136,21 @@ def bench_macd(name: str, bars: int, columns: int, goal: float, runs: int) -> No
     fills = check_fills(panel)
     run = lambda: run_backtest(panel, Macd(), LIMITS, FIXED)  # noqa: E731  (the thing that is timed)
     label = f"{name} {columns} x {bars:,} bars"
-    show(f"{label}: fills, equity", best(run, runs), goal, f"{fills:,} fills")
-    show(f"{label}: and metrics", best(lambda: run().metrics, runs), goal)
+    works: list[Callable[[], object]] = [run, lambda: run().metrics]
+    plain = plain_macd(panel, Macd(), FIXED)
+    if plain is None:
+        print(f"{label}: no C compiler, so nothing tells what this machine can do")
+    else:
+        count, equity = plain()
+        if count != fills or abs(equity / run().equity[-1] - 1.0) > 1e-9:
+            raise SystemExit(f"bench backtest: plain C has {count:,} fills and ends with {equity}, the desk differs")
+        works.append(plain)
+    seconds = best_of(works, runs)
+    limit = seconds[2] if plain is not None else float("nan")
+    if plain is not None:
+        print(f"{label + ': a plain C loop':<46} {1e3 * limit:>10.3f} ms")
+    show(f"{label}: fills, equity", seconds[0], goal, f"{fills:,} fills, {seconds[0] / limit:.1f} x C")
+    show(f"{label}: and metrics", seconds[1], goal, f"{seconds[1] / limit:.1f} x C")
 
 
 def bench_reversal(columns: int, bars: int, goal: float, runs: int) -> None:
