@@ -1,6 +1,5 @@
 """What a backtest returns: cheap arrays, the file they are written to, and the lines people read."""
 
-import csv
 import io
 import math
 import textwrap
@@ -433,6 +432,8 @@ class BacktestResult:
 
     def csv_text(self) -> str:
         """Return the file of the run: one line per bar, shortest exact decimals, the same bytes for the same run."""
+        import csv  # most runs write none
+
         book, how = self.ledger, self.conventions
         before = np.concatenate(([how.initial_capital], book.equity[:-1]))
         net_pnl = book.gross_pnl - book.cost
