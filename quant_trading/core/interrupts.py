@@ -1,6 +1,9 @@
-"""SIGTERM, which docker, systemd and kill send, taken as Ctrl-C: a program ends in order, with its summary.
+"""Ctrl-C and SIGTERM, which docker, systemd and kill send: a program ends in order, with its summary.
 
-Windows knows the signal too, but only a program that sends it to itself: there Ctrl-C stays the way.
+An interrupt may come between any two steps. Steps that belong together (a bar is told, a bar is recorded) are done in
+`interrupts_held`.
+
+Windows knows SIGTERM too, but only a program that sends it to itself: there Ctrl-C stays the way.
 """
 
 import signal
@@ -9,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["sigterm_as_ctrl_c"]
+__all__ = ["interrupts_held", "sigterm_as_ctrl_c"]
 
 
 @contextmanager
@@ -26,6 +29,33 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let an interrupt wait for the end of the block, which should be short; who repeats it is not made to wait."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    usual = {number: handler for number, handler in handlers.items() if callable(handler)}
+    held: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if number in held:
+            usual[number](number, frame)
+        held.append(number)
+
+    for number in usual:
+        signal.signal(number, hold)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            if signal.getsignal(number) is hold:
+                signal.signal(number, handler)
+    if held:
+        usual[held[0]](held[0], None)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

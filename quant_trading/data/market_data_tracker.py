@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quant_trading.core.connect_options import add_connect_options, endpoint_of
-from quant_trading.core.interrupts import sigterm_as_ctrl_c
+from quant_trading.core.interrupts import interrupts_held, sigterm_as_ctrl_c
 from quant_trading.domain.errors import ConfigError, ConnectionFailed, ConnectionLost, DeskError, UsageError
 
 if TYPE_CHECKING:
@@ -284,26 +284,11 @@ class Tracker:
         Raises:
             ConfigError: when TWS's clock has another speed than this machine's.
         """
-        session, feeds = self._session, self.feeds.values()
-        if session.clock_fault:
-            raise ConfigError(session.clock_fault)
-        self._take(timeout_seconds)
-        now_ns = session.now_ns()
-        if any(feed.is_due(now_ns) for feed in feeds):
-            # A packet that is being worked off has stamped its ticks already: they go before the clock.
-            passed_ns = self._passed()
-            self._take(0.0)
-            for feed in feeds:
-                if feed.is_due(passed_ns):
-                    self._tell(feed.advance(passed_ns))
-        self._fill_starts(now_ns)
-        while self._reports:
-            self._report(self._reports.popleft())
-        for recorder in self._recorders:
-            for line in recorder.flush(now_ns):
-                self._say(f"Record - {line}")
-        if self._table is not None:
-            self._table.draw(tuple(feeds), now_ns, session.state.value)
+        if self._session.clock_fault:
+            raise ConfigError(self._session.clock_fault)
+        with interrupts_held():  # what was taken from the queue is told and recorded
+            self._work_off(timeout_seconds)
+        self._fill_starts(self._session.now_ns())
 
     def summary(self) -> list[str]:
         """Return what came, what was wrong with it, and the outages."""
@@ -328,6 +313,25 @@ class Tracker:
         return lines if outages else [*lines, "Outages - none"]
 
     # Inside.
+
+    def _work_off(self, timeout_seconds: float) -> None:
+        session, feeds = self._session, self.feeds.values()
+        self._take(timeout_seconds)
+        now_ns = session.now_ns()
+        if any(feed.is_due(now_ns) for feed in feeds):
+            # A packet that is being worked off has stamped its ticks already: they go before the clock.
+            passed_ns = self._passed()
+            self._take(0.0)
+            for feed in feeds:
+                if feed.is_due(passed_ns):
+                    self._tell(feed.advance(passed_ns))
+        while self._reports:
+            self._report(self._reports.popleft())
+        for recorder in self._recorders:
+            for line in recorder.flush(now_ns):
+                self._say(f"Record - {line}")
+        if self._table is not None:
+            self._table.draw(tuple(feeds), now_ns, session.state.value)
 
     def _take(self, timeout_seconds: float) -> None:
         """Work off what waits in the session's queue."""
@@ -405,8 +409,9 @@ class Tracker:
         seconds = max(1800, (now_ns - oldest_ns) // _SECOND_NS + 600)
         history = self._history(tuple(due), f"{seconds} S" if seconds <= 86_400 else f"{-(-seconds // 86_400)} D")
         now_ns = self._session.now_ns()
-        for symbol, columns in history.items():
-            self._tell(due[symbol].fill_start(columns, now_ns))
+        with interrupts_held():
+            for symbol, columns in history.items():
+                self._tell(due[symbol].fill_start(columns, now_ns))
 
     def _history(self, symbols: Sequence[str], duration: str) -> "dict[str, BarColumns]":
         from quant_trading.core.recent_bars import recent_bars

@@ -14,7 +14,7 @@ import pytest
 
 from quant_trading.core.ibkr_broker import IBKRBroker
 from quant_trading.core.ibkr_connection import IBKRConnection
-from quant_trading.core.interrupts import sigterm_as_ctrl_c
+from quant_trading.core.interrupts import interrupts_held, sigterm_as_ctrl_c
 from quant_trading.domain.orders import OrderStatus
 from quant_trading.tws_sim.server import ThreadedTwsServer
 from quant_trading.tws_sim.virtual import VirtualLoop
@@ -178,3 +178,40 @@ def test_sigterm_is_left_alone_where_python_takes_no_signals() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_is_held_comes_at_the_end(number: int) -> None:
+    steps = []
+    with sigterm_as_ctrl_c():
+        before = signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt):
+            with interrupts_held():
+                with interrupts_held():
+                    signal.raise_signal(number)
+                    steps.append("inner")
+                steps.append("outer")
+            steps.append("after")
+        assert steps == ["inner", "outer"]
+        assert signal.getsignal(number) is (before if number == signal.SIGINT else signal.SIG_IGN)
+
+
+def test_an_interrupt_that_is_repeated_does_not_wait() -> None:
+    steps = []
+    with pytest.raises(KeyboardInterrupt), interrupts_held():
+        signal.raise_signal(signal.SIGINT)
+        steps.append("once")
+        signal.raise_signal(signal.SIGINT)
+        steps.append("twice")
+    assert steps == ["once"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_is_ignored_or_ends_the_program_stays_so_while_interrupts_are_held() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts_held():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)

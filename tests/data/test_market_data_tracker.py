@@ -279,6 +279,25 @@ class Kept:
         return [told for told in self.bars if told.symbol == symbol and told.bar.minutes == minutes]
 
 
+class Struck(Kept):
+    """One in whose hands the first bar is interrupted."""
+
+    def add(self, told: TrackedBar) -> bool:
+        if not self.bars:
+            signal.raise_signal(signal.SIGINT)
+        return super().add(told)
+
+
+@pytest.mark.slow
+def test_an_interrupt_waits_until_what_came_is_told_and_recorded() -> None:
+    struck, later = Struck(), Kept()
+    with scene(recorders=[struck, later]) as played:
+        with pytest.raises(KeyboardInterrupt):
+            played.run(5 * 60)
+        assert struck.bars == later.bars != []
+        assert len([line for line in played.lines if line.startswith("Bar - ")]) == len(later.bars)
+
+
 def assert_whole(kept: Kept, symbol: str, minutes: int) -> None:
     starts = [told.bar.start_ns for told in kept.of(symbol, minutes)]
     assert len(starts) >= 2
