@@ -20,14 +20,15 @@ from quant_trading.tws_sim.fields import format_number
 from quant_trading.tws_sim.history import HistoryAnswer, HistoryRow
 from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.request_text import local_seconds
-from quant_trading.tws_sim.tape import FloatArray, IntArray
+from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 from quant_trading.tws_sim.wire import MAX_FRAME, RAW_IDS_SINCE, encode_frame
 
 __all__ = ["FinishedRows", "history_frame"]
 
 _HISTORICAL_DATA = "17"
 _SPAN_UNTIL = 196
-_FILLER = b"\x01"
+_FILLER = "\x01"
+_FILLERS = _FILLER.encode("ascii")
 _SECOND_NS = 1_000_000_000
 _DAY_SECONDS = 86_400
 # Rows written at a time: half a megabyte, which stays near the processor.
@@ -38,6 +39,10 @@ _MICRO = 1_000_000
 # To 2051; other dates are written one by one.
 _DATED_DAYS = 30_000
 _LARGEST_PRICE, _LARGEST_COUNT = 10**8, 10**12
+# Columns of words in a row of plain bars: date and its end, five prices of three, two counts of two and their ends.
+_DATE_WORDS, _PRICE_WORDS, _COUNT_WORDS = 3, 3, 3
+_PLAIN_WORDS = _DATE_WORDS + 5 * _PRICE_WORDS + 2 * _COUNT_WORDS
+_PLAIN_DECIMALS, _PLAIN_TICKS, _PLAIN_COUNT = 10**4, 10**8, 10**8
 
 WordArray = npt.NDArray[np.uint32]
 
@@ -53,15 +58,16 @@ class FinishedRows:
         last = len(answer.bars) - 1
         if answer.size.unit == "second" or not 0 < last < _PIECE:
             return b"".join(_pieces(answer))
-        over = rows(answer.bars, slice(0, last))
+        bars = answer.bars
         # Such bars bear their date alone, whatever the request's format and zone.
         content = blake2b(digest_size=16)
-        for column in (over.start_ns, over.open, over.high, over.low, over.close, over.volume, over.wap, over.count):
-            content.update(np.ascontiguousarray(column).data)
+        for column in (bars.start_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.wap, bars.count):
+            content.update(np.ascontiguousarray(column[:last]).data)
         key = content.digest()
         found = self._kept.find(key)
         if found is None:
-            found = self._kept.keep(key, b"".join(_pieces(replace(answer, bars=over))))
+            over = replace(answer, bars=rows(bars, slice(0, last)))
+            found = self._kept.keep(key, _plain(over.bars) or b"".join(_pieces(over)))
         return found + "".join(f"{text}\0" for text in _row_texts(answer.last_row())).encode("ascii")
 
 
@@ -100,6 +106,7 @@ class _Tables(NamedTuple):
         point: the point and the first three decimals, without zeros at the end; from 1000 on: all three.
         tail: the last three decimals and the end of the field.
         cents: the point, two decimals without zeros at the end, and the end of the field.
+        four: the point, four decimals without zeros at the end, and the end of the field: two words in one, uint64.
         pair: two digits.
         hour: " 09:".
         minute: "09:".
@@ -110,14 +117,18 @@ class _Tables(NamedTuple):
     point: WordArray
     tail: WordArray
     cents: WordArray
+    four: npt.NDArray[np.uint64]
     pair: WordArray
     hour: WordArray
     minute: WordArray
 
 
 def _words(texts: Iterator[str]) -> WordArray:
-    padded = b"".join(text.encode("ascii").ljust(4, _FILLER) for text in texts)
-    return np.frombuffer(padded, dtype=np.uint32)
+    return np.frombuffer(_padded(texts, 4), dtype=np.uint32)
+
+
+def _padded(texts: Iterator[str], width: int) -> bytes:
+    return "".join([text.ljust(width, _FILLER) for text in texts]).encode("ascii")
 
 
 @cache
@@ -130,6 +141,7 @@ def _tables() -> _Tables:
         point=_words(chain((f".{n:03d}".rstrip("0") if n else "" for n in three), (f".{n:03d}" for n in three))),
         tail=_words((f"{n:03d}".rstrip("0") if n else "") + "\0" for n in three),
         cents=_words((f".{n:02d}".rstrip("0") if n else "") + "\0" for n in range(100)),
+        four=np.frombuffer(_padded(((f".{n:04d}".rstrip("0") if n else "") + "\0" for n in four), 8), dtype=np.uint64),
         pair=_words(f"{n:02d}" for n in range(60)),
         hour=_words(f" {n:02d}:" for n in range(24)),
         minute=_words(f"{n:02d}:" for n in range(60)),
@@ -140,7 +152,7 @@ def _tables() -> _Tables:
 def _constant(text: str) -> WordArray:
     """Return the words of a field that is the same in every row, its end included."""
     data = text.encode("utf-8", errors="backslashreplace") + b"\0"
-    return np.frombuffer(data.ljust(-(-len(data) // 4) * 4, _FILLER), dtype=np.uint32)
+    return np.frombuffer(data.ljust(-(-len(data) // 4) * 4, _FILLERS), dtype=np.uint32)
 
 
 def _pieces(answer: HistoryAnswer) -> Iterator[bytes]:
@@ -162,7 +174,55 @@ def _pieces(answer: HistoryAnswer) -> Iterator[bytes]:
             table[:, begin + place : end : len(words)] = word
         for place, column in chain(enumerate(dates), enumerate(columns, start=end)):
             table[:, place] = column
-        yield table.tobytes().translate(None, _FILLER)
+        yield table.tobytes().translate(None, _FILLERS)
+
+
+def _plain(bars: TapeBars) -> bytes | None:
+    """Return the rows of day, week or month bars such as nearly all stocks have; None where a number is unusual.
+
+    Plain are prices below 10,000 with up to four decimals (cents, and the mean of four such prices) and shares and
+    trades below 100 million. All of a kind are taken at once: a year has few rows, so every call of numpy counts.
+    """
+    tables = _tables()
+    prices = np.array((bars.open, bars.high, bars.low, bars.close, bars.wap))
+    # As numpy rounds to six decimals.
+    prices[4] = np.rint(prices[4] * _MICRO) / _MICRO
+    ticks = np.rint(prices * _PLAIN_DECIMALS)
+    if not 0.0 <= ticks.min() <= ticks.max() < _PLAIN_TICKS or not (ticks / _PLAIN_DECIMALS == prices).all():
+        return None
+    counts = np.array((bars.volume.astype(np.int64), bars.count))
+    if not 0 <= counts.min() <= counts.max() < _PLAIN_COUNT:
+        return None
+    decimals = ticks.astype(np.int64)
+    whole = decimals // _PLAIN_DECIMALS
+    decimals -= whole * _PLAIN_DECIMALS
+    upper = counts // 10_000
+    counts -= upper * 10_000
+    counts += 10_000 * (upper > 0)
+    table = np.empty((len(bars), _PLAIN_WORDS), dtype=np.uint32)
+    table[:, :_DATE_WORDS] = _dates_of(bars.start_ns.tobytes())
+    # Open, high, low, close; volume; the mean; trades.
+    at_prices, at_counts = _DATE_WORDS, _DATE_WORDS + 4 * _PRICE_WORDS
+    at_mean = at_counts + _COUNT_WORDS
+    units, points = tables.unit[whole], tables.four[decimals].view(np.uint32).reshape(len(prices), -1, 2)
+    table[:, at_prices:at_counts:_PRICE_WORDS] = units[:4].T
+    table[:, at_prices + 1 : at_counts : _PRICE_WORDS] = points[:4, :, 0].T
+    table[:, at_prices + 2 : at_counts : _PRICE_WORDS] = points[:4, :, 1].T
+    table[:, at_mean], table[:, at_mean + 1 : at_mean + _PRICE_WORDS] = units[4], points[4]
+    each = at_mean + _PRICE_WORDS - at_counts
+    table[:, at_counts::each] = tables.lead[upper].T
+    table[:, at_counts + 1 :: each] = tables.unit[counts].T
+    table[:, at_counts + 2 :: each] = _constant("")
+    return table.tobytes().translate(None, _FILLERS)
+
+
+# Who asks for the days of one name asks for those of others.
+@lru_cache(maxsize=8)
+def _dates_of(stamps: bytes) -> WordArray:
+    """Return the words of the dates of days, uint32[T, 3], from the bytes of their stamps."""
+    days = np.frombuffer(stamps, dtype=np.int64) // (_DAY_SECONDS * _SECOND_NS)
+    ends = np.broadcast_to(_constant(""), len(days))
+    return np.stack((*_day_words(days), ends), axis=1)
 
 
 def _date_writer(answer: HistoryAnswer) -> Callable[[IntArray], list[npt.NDArray[np.uint32]]]:

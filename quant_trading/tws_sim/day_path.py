@@ -8,7 +8,6 @@ more than its own days.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ from quant_trading.tws_sim.factors import (
     piece_weights,
     shocks,
 )
-from quant_trading.tws_sim.noise import KeyArray, keys_of, mix, name_key, normals_across
+from quant_trading.tws_sim.noise import KeyArray, keys_of, mix, mixed, name_key, normals_across
 from quant_trading.tws_sim.tape import FloatArray, TapeBars
 from quant_trading.tws_sim.universe import Listing
 
@@ -121,7 +120,7 @@ class DayPath:
         self.plan: _Plan | None = None
 
     def make(self, first: int, last: int) -> TapeBars:
-        """Return the days first <= day < last; `first` is a multiple of `PIECE`, `last` too or the end."""
+        """Return the days first <= day < last."""
         return Paths([self]).make(first, last)[0]
 
     def course(self, first: int, last: int, open_: FloatArray, close: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -155,11 +154,15 @@ class Paths:
         self._weights = np.array([path.weights for path in paths])
 
     def make(self, first: int, last: int) -> list[TapeBars]:
-        """Return the days first <= day < last of each; `first` is a multiple of `PIECE`, `last` too or the end."""
+        """Return the days first <= day < last of each."""
         of, factors = self._of, self._factors
-        moves, night, spread_of_day = self._moves(first, last)
-        walk = self._walk(first, moves)
+        # A walk is made in whole pieces.
+        begin, end = first // PIECE * PIECE, min(-(-last // PIECE) * PIECE, len(factors))
+        moves, night, spread_of_day = self._moves(begin, end)
         # From the day before on, for its close.
+        walk = self._walk(begin, moves)[:, first - begin : last - begin + 1]
+        inside = slice(first - begin, last - begin)
+        moves, night, spread_of_day = moves[:, inside], night[:, inside], spread_of_day[:, inside]
         day = np.arange(first - 1, last, dtype=np.int64)
         trend = of.drift * (day - factors.level_index) / SESSIONS_PER_YEAR
         closes = self._on_grid(of.price * np.exp(trend + walk))
@@ -241,8 +244,8 @@ class Paths:
 
     def _keys(self, first: int, last: int, use: int, *, path_key: bool = False) -> KeyArray:
         """Return the streams of each name's days for one use, the names one after the other."""
-        keys = [mix(path.key if path_key else path.moves_key, _STREAM_OWN, use) for path in self._paths]
-        return keys_of(keys, np.arange(first, last, dtype=np.int64)).ravel()
+        streams = [path.key if path_key else path.moves_key for path in self._paths]
+        return keys_of(mixed(streams, _STREAM_OWN, use), np.arange(first, last, dtype=np.int64)).ravel()
 
     def _plans(self) -> list[_Plan]:
         """Return the walk at the begin of each piece; a name's own moves inside of it are made to lead to the next."""
@@ -260,14 +263,17 @@ class Paths:
                 variance[number] += OWN_NIGHT**2 * (REPORT_JUMP**2 - 1.0) * sums[number].reports[path.report_day]
         variance *= of.own_variance
         pieces = np.arange(variance.shape[1], dtype=np.int64)
-        keys = keys_of([mix(path.moves_key, _STREAM_OWN, 4) for path in self._paths], pieces).ravel()
+        keys = keys_of(mixed([path.moves_key for path in self._paths], _STREAM_OWN, 4), pieces).ravel()
         own = np.sqrt(variance) * normals_across(keys, 0, 1).reshape(variance.shape)
+        added = np.empty_like(own)
         for number, path in enumerate(self._paths):
             listing, found = path.listing, sums[number]
-            added = own[number] + listing.beta * found.market + listing.sector_beta * found.sector(listing.sector)
+            added[number] = own[number] + listing.beta * found.market
+            added[number] += listing.sector_beta * found.sector(listing.sector)
             if listing.twin:
-                added = added + by_piece(_apart(path, 0, len(factors)), path.weights).sum(axis=1)
-            path.plan = _Plan(_starts(added, 1.0 / float(path.weights[-1])), own[number], variance[number])
+                added[number] += by_piece(_apart(path, 0, len(factors)), path.weights).sum(axis=1)
+        for path, *plan in zip(self._paths, _starts(added, 1.0 / self._weights[:, -1]), own, variance, strict=True):
+            path.plan = _Plan(*plan)
 
     def _walk(self, first: int, moves: FloatArray) -> FloatArray:
         """Return the walk from the day before `first` on: x with x[t] = (1 - pull) x[t - 1] + moves[t]."""
@@ -322,9 +328,18 @@ class Paths:
         return day, night
 
 
-def _starts(added: FloatArray, kept: float) -> FloatArray:
-    """Return the walk before each piece and after the last: of where it is, `kept` is left when a piece is over."""
-    return np.array(list(accumulate(added.tolist(), lambda walk, more: kept * (walk + more), initial=0.0)))
+def _starts(added: FloatArray, kept: FloatArray) -> FloatArray:
+    """Return the walks before each piece and after the last, float64[S, P + 1].
+
+    Args:
+        added: float64[S, P], the moves of each piece.
+        kept: float64[S], what is left, when a piece is over, of where a walk is.
+    """
+    starts = np.zeros((added.shape[1] + 1, len(added)))
+    for before, after, moves in zip(starts[:-1], starts[1:], added.T, strict=True):
+        np.add(before, moves, out=after)
+        after *= kept
+    return np.ascontiguousarray(starts.T)
 
 
 def _apart(path: DayPath, first: int, last: int) -> FloatArray:

@@ -22,7 +22,6 @@ from quant_trading.refdata.sessions import (
     at,
     exchange_date,
 )
-from quant_trading.tws_sim.aggregate import rows
 from quant_trading.tws_sim.barsize import DAY, LEGAL_SIZES_TEXT, parse_bar_size
 from quant_trading.tws_sim.hours import Calendar, calendar_of
 from quant_trading.tws_sim.request_text import (
@@ -377,13 +376,16 @@ def _rows(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> tuple[H
 
 
 def _row(bars: TapeBars, index: int, size: BarSize, format_date: int, zone: str) -> HistoryRow:
-    [day_or_moment] = _dates(rows(bars, slice(index, index + 1)), size, format_date, zone)
-    open_, high, low, close = (float(column[index]) for column in (bars.open, bars.high, bars.low, bars.close))
-    volume, wap, count = int(bars.volume[index]), float(np.round(bars.wap[index], 6)), int(bars.count[index])
-    return HistoryRow(day_or_moment, open_, high, low, close, volume, wap, count)
+    prices = bars.open.item(index), bars.high.item(index), bars.low.item(index), bars.close.item(index)
+    # As numpy rounds a column of them.
+    wap = round(bars.wap.item(index) * 1e6) / 1e6
+    date_text = _date_of(bars.start_ns.item(index), size, format_date, zone)
+    return HistoryRow(date_text, *prices, int(bars.volume.item(index)), wap, bars.count.item(index))
 
 
 def _dates(bars: TapeBars, size: BarSize, format_date: int, zone: str) -> list[str]:
-    if size.unit != "second":
-        return [day_text(day) for day in (bars.start_ns // (24 * _HOUR_NS)).tolist()]
-    return [format_moment(stamp, format_date, zone) for stamp in bars.start_ns.tolist()]
+    return [_date_of(stamp, size, format_date, zone) for stamp in bars.start_ns.tolist()]
+
+
+def _date_of(stamp: int, size: BarSize, format_date: int, zone: str) -> str:
+    return day_text(stamp // (24 * _HOUR_NS)) if size.unit != "second" else format_moment(stamp, format_date, zone)

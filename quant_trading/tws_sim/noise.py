@@ -6,13 +6,14 @@ evaluated at that counter (Steele, Lea, Flood: "Fast splittable pseudorandom num
 No library generator is involved, so a new numpy cannot change the market either.
 """
 
+from collections.abc import Sequence
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KeyArray", "bits_across", "bits_at", "keys_at", "keys_of", "mix", "name_key", "normals", "normals_across",
-           "normals_of", "uniforms", "uniforms_of"]  # fmt: skip
+__all__ = ["KeyArray", "bits_across", "bits_at", "keys_at", "keys_of", "mix", "mixed", "name_key", "normals",
+           "normals_across", "normals_of", "uniforms", "uniforms_of"]  # fmt: skip
 
 KeyArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
@@ -26,6 +27,8 @@ _ONE, _BITS_11, _BITS_16 = np.uint64(1), np.uint64(11), np.uint64(16)
 _BITS_27, _BITS_30, _BITS_31, _BITS_32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
 _TO_UNIT = 2.0**-53
 _LANE_WIDTH = 1 << 20
+# So many streams are mixed one by one before numpy has begun.
+_FEW = 8
 # Every other 16-bit word, and the lower half of the bits.
 _WORDS, _LOWER = np.uint64(0x0000FFFF0000FFFF), np.uint64(0xFFFFFFFF)
 # Four independent words, each uniform on 0..65535: mean 2 x 65535, variance 4 x (65536**2 - 1) / 12.
@@ -44,6 +47,17 @@ def mix(*parts: int) -> int:
         state = ((state ^ (state >> 30)) * _M1) & _MASK
         state = ((state ^ (state >> 27)) * _M2) & _MASK
         state ^= state >> 31
+    return state
+
+
+def mixed(streams: Sequence[int] | KeyArray, *parts: int) -> KeyArray:
+    """Return `mix(stream, *parts)` for each of S streams, uint64[S]."""
+    if len(streams) < _FEW:
+        return np.array([mix(int(stream), *parts) for stream in streams], dtype=np.uint64)
+    state = _scramble(np.array(streams, dtype=np.uint64) + _GAMMA_U)
+    for part in parts:
+        state += np.uint64((part + _GAMMA) & _MASK)
+        state = _scramble(state)
     return state
 
 
@@ -74,12 +88,12 @@ def keys_at(key: int, positions: IntArray) -> KeyArray:
     return _scramble(state)
 
 
-def keys_of(streams: list[int], positions: IntArray) -> KeyArray:
+def keys_of(streams: Sequence[int] | KeyArray, positions: IntArray) -> KeyArray:
     """Return the keys of S streams, uint64[S, N], at the same positions, int64[N], or each at its own, int64[S, N]."""
     state = positions.astype(np.uint64)
     state += _ONE
     state *= _GAMMA_U
-    return _scramble(state + np.array(streams, dtype=np.uint64)[:, None])
+    return _scramble(state + np.asarray(streams, dtype=np.uint64)[:, None])
 
 
 def bits_at(keys: KeyArray, lane: int, width: int) -> KeyArray:
@@ -115,7 +129,7 @@ def normals_across(keys: KeyArray, lane: int, width: int) -> FloatArray:
 
 def uniforms_of(bits: KeyArray) -> FloatArray:
     """Return numbers in [0, 1) made of random bits."""
-    units = (bits >> _BITS_11).astype(np.float64)
+    units = (bits >> _BITS_11).view(np.int64).astype(np.float64)
     units *= _TO_UNIT
     return units
 
@@ -133,10 +147,11 @@ def normals_of(bits: KeyArray) -> FloatArray:
     np.right_shift(total, _BITS_32, out=other)
     total &= _LOWER
     total += other
-    x = total.astype(np.float64)
+    # Processors turn numbers with a sign into fractions, those without take twice as long.
+    x = total.view(np.int64).astype(np.float64)
     x -= _WORDS_MEAN
     x *= _PER_WORDS_DEVIATION
-    stretch = x * x
+    stretch = np.multiply(x, x, out=total.view(np.float64))
     stretch -= 3.0
     stretch *= _TAIL
     stretch += 1.0

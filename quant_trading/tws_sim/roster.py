@@ -7,12 +7,13 @@ minutes. Longer stretches are made name by name; there is enough to work through
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quant_trading.tws_sim.actions import Actions
-from quant_trading.tws_sim.aggregate import concat, rows
+from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
 from quant_trading.tws_sim.company_events import splits_of
 from quant_trading.tws_sim.course import Course, step_deviations
 from quant_trading.tws_sim.day_path import DayPath, Paths
@@ -28,7 +29,10 @@ from quant_trading.tws_sim.universe import Listing
 __all__ = ["Roster", "minute_deviations", "path_minutes"]
 
 _SCALE = 100
-_MINUTE_NS = 60_000_000_000
+_SECOND_NS, _MINUTE_NS = 1_000_000_000, 60_000_000_000
+
+Column = npt.NDArray[Any]
+"""One of the columns of bars: their starts and trades are whole numbers, the others fractions."""
 
 
 @dataclass(slots=True)
@@ -38,6 +42,8 @@ class _Name:
     Attributes:
         session: number of the session whose minutes were asked for last.
         deviation: of that session, in ticks.
+        running_minute: day and number of the minute whose `seconds` were asked for with the day that is running.
+        running_at: day and moment of `running`.
     """
 
     path: DayPath
@@ -47,6 +53,10 @@ class _Name:
     session: int = -1
     deviation: float = 0.0
     minutes: TapeBars | None = None
+    running_minute: tuple[int, int] = (-1, -1)
+    seconds: TapeBars | None = None
+    running_at: tuple[int, int] = (-1, -1)
+    running: TapeBars | None = None
 
 
 class Roster:
@@ -68,6 +78,7 @@ class Roster:
         self._some_days = Together(self._make_days, len(listings))
         self._some_minutes = Together(self._make_minutes, len(listings))
         self._some_seconds = Together(self._make_seconds, len(listings))
+        self._some_running = Together(self._make_running, len(listings))
 
     def days(self, number: int) -> MadeDays:
         """Return the days of a name, as traded."""
@@ -92,6 +103,14 @@ class Roster:
     def seconds(self, number: int, day: int, first: int, last: int) -> TapeBars:
         """Return the seconds of the minutes first <= minute < last of a session."""
         return self._some_seconds.take((day, first, last), number)
+
+    def running(self, number: int, day: int, end_ns: int) -> TapeBars:
+        """Return what a session has come to before `end_ns` as one bar, none when it has not begun."""
+        name = self._name(number)
+        if name.running is None or name.running_at != (day, end_ns):
+            name.running = self._some_running.take((day, end_ns), number)
+            name.running_at = day, end_ns
+        return name.running
 
     def deviation(self, number: int, day: int, starts: IntArray) -> FloatArray:
         """Return the deviation of the minutes of a day that begin at `starts`, in ticks."""
@@ -136,7 +155,7 @@ class Roster:
         knots, deviation = Paths([name.path for name in names]).course(day, day + 1, open_, close)
         along = Course(knots[:, :, 0].T, deviation[:, 0], self._clock)
         streams = [name.path.key for name in names]
-        keys = np.concatenate([minute_keys(stream, opens[:1]) for stream in streams])
+        keys = minute_keys(streams, opens[:1])
         n = int(self._close_ns[day] - self._open_ns[day]) // _MINUTE_NS
         made = split_session(restamped(days, opens), n, streams, keys, _SCALE, along)
         return list(zip(_cut(made, len(names)), deviation[:, 0].tolist(), strict=True))
@@ -148,14 +167,40 @@ class Roster:
         closes = [np.concatenate([some.open[:1], some.close])[first:last] for some in minutes]
         starts, span = parents.start_ns[: last - first], (int(self._open_ns[day]), int(self._close_ns[day]))
         names = [self._name(number) for number in numbers]
-        keys = [second_keys(name.path.key, starts) for name in names]
+        streams = [name.path.key for name in names]
         # The deviation of a session of deviation 1, times that of each.
         share = minute_deviations(1.0, span, starts, self._clock)
         deviation = np.outer([name.deviation for name in names], share).ravel()
-        way = deviation, within_keys([name.path.key for name in names], starts).ravel()
+        way = deviation, within_keys(streams, starts).ravel()
         is_opening = parents.start_ns == self._open_ns[day]
-        made = split_seconds(parents, 60, np.concatenate(keys), np.concatenate(closes), is_opening, _SCALE, way)
+        keys = second_keys(streams, starts)
+        made = split_seconds(parents, 60, keys, np.concatenate(closes), is_opening, _SCALE, way)
         return _cut(made, len(numbers))
+
+    def _make_running(self, key: tuple[int, int], numbers: Sequence[int]) -> list[TapeBars]:
+        day, end_ns = key
+        open_ns, close_ns = int(self._open_ns[day]), int(self._close_ns[day])
+        if end_ns <= open_ns:
+            return [no_bars()] * len(numbers)
+        over, since = divmod(min(end_ns, close_ns) - open_ns, _MINUTE_NS)
+        so_far = _table([self.minutes(number, day, day + 1) for number in numbers], over)
+        if since:
+            # The minute that is running counts as far as it has got.
+            seconds = _table(self._seconds_of(numbers, day, over), -(-since // _SECOND_NS))
+            so_far = [np.column_stack(both) for both in zip(so_far, _columns(_bar_of_each(seconds)), strict=True)]
+        return _cut(_bar_of_each(so_far), len(numbers))
+
+    def _seconds_of(self, numbers: Sequence[int], day: int, minute: int) -> list[TapeBars]:
+        """Return the seconds of one minute, of each name."""
+        names = [self._name(number) for number in numbers]
+        missing = [
+            place for place, name in enumerate(names) if name.seconds is None or name.running_minute != (day, minute)
+        ]
+        if missing:
+            made = self._make_seconds((day, minute, minute + 1), [numbers[place] for place in missing])
+            for place, seconds in zip(missing, made, strict=True):
+                names[place].running_minute, names[place].seconds = (day, minute), seconds
+        return [name.seconds for name in names if name.seconds is not None]
 
 
 def path_minutes(
@@ -187,6 +232,21 @@ def minute_deviations(
     """Return the deviation of the minutes that begin at `starts`, of a session of that deviation, open and close."""
     minutes = (span[1] - span[0]) // _MINUTE_NS
     return np.asarray(deviation * step_deviations(clock, minutes)[(starts - span[0]) // _MINUTE_NS])
+
+
+def _columns(bars: TapeBars) -> tuple[Column, ...]:
+    return bars.start_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.wap, bars.count
+
+
+def _table(parts: Sequence[TapeBars], stop: int) -> list[Column]:
+    """Return the columns of the first `stop` bars of each part, [parts, stop] each."""
+    return [np.array([column[:stop] for column in same]) for same in zip(*map(_columns, parts), strict=True)]
+
+
+def _bar_of_each(table: Sequence[Column]) -> TapeBars:
+    """Return each row of a table of bars as one bar."""
+    parts, width = table[0].shape
+    return aggregate(TapeBars(*(column.ravel() for column in table)), np.repeat(np.arange(parts), width))
 
 
 def _cut(bars: TapeBars, parts: int) -> list[TapeBars]:

@@ -117,6 +117,7 @@ class SeededMarket:
             load_blocks=load_blocks,
             load_all_hours=load_all_hours,
             load_seconds=partial(roster.seconds, number),
+            load_running=partial(roster.running, number),
             deviation=partial(roster.deviation, number),
         )
         series.halts = self._halts_of(listing, key)

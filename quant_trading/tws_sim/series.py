@@ -5,7 +5,7 @@ of the file in a replay. What is finer than a block is refined from it second by
 happen at its stamp, so the second is the resolution of the tape.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from quant_trading.tws_sim.aggregate import aggregate, concat, no_bars, rows
 from quant_trading.tws_sim.course import minute_course
 from quant_trading.tws_sim.days import Days
 from quant_trading.tws_sim.halts import Halt, without_halted
-from quant_trading.tws_sim.noise import KeyArray, keys_at, mix
+from quant_trading.tws_sim.noise import KeyArray, keys_of, mixed
 from quant_trading.tws_sim.recent import Recent
 from quant_trading.tws_sim.refine import refine
 from quant_trading.tws_sim.sessions_split import within_keys
@@ -50,9 +50,9 @@ def days_spread(days: Days, spread_bps: float, scale: int) -> Callable[[int, int
     return spread
 
 
-def second_keys(key: int, starts: IntArray) -> KeyArray:
-    """Return the streams from which the seconds of a series' blocks are drawn."""
-    return keys_at(mix(key, _STREAM_SECONDS), starts // SECOND_NS)
+def second_keys(streams: Sequence[int], starts: IntArray) -> KeyArray:
+    """Return the streams from which the seconds of blocks are drawn, those of each series one after the other."""
+    return keys_of(mixed(streams, _STREAM_SECONDS), starts // SECOND_NS).ravel()
 
 
 def split_seconds(
@@ -129,8 +129,9 @@ class Series:
 
     Besides what its attributes are set from it takes functions: `load_blocks` gives the blocks of the days first <=
     day < last (and whether of regular hours only), `load_all_hours` their bars of all hours, `load_seconds` the
-    seconds of the blocks first <= block < last of a regular session without a halt, `deviation` that of the blocks of
-    a day which begin at some moments, in ticks, where blocks are minutes along a course.
+    seconds of the blocks first <= block < last of a regular session without a halt, `load_running` what such a session
+    has come to before some moment, one bar, `deviation` that of the blocks of a day which begin at some moments, in
+    ticks, where blocks are minutes along a course.
 
     Attributes:
         days: one regular-hours bar per session, stamped midnight UTC of the session date.
@@ -160,6 +161,7 @@ class Series:
         load_blocks: Callable[[int, int, bool], TapeBars],
         load_all_hours: Callable[[int, int], TapeBars] | None = None,
         load_seconds: Callable[[int, int, int], TapeBars] | None = None,
+        load_running: Callable[[int, int], TapeBars] | None = None,
         deviation: Callable[[int, IntArray], FloatArray] | None = None,
         midnight_ns: IntArray | None = None,
         day_start_ns: IntArray | None = None,
@@ -185,6 +187,7 @@ class Series:
         self._load_blocks = load_blocks
         self._load_all_hours = load_all_hours
         self._load_seconds = load_seconds
+        self._load_running = load_running
         self._deviation = deviation
         self._day_blocks: Recent[tuple[int, bool], TapeBars] = Recent(_CACHED_DAYS)
         self._so_far: Recent[tuple[int, int], SessionSoFar] = Recent(_CACHED_BLOCKS)
@@ -362,6 +365,13 @@ class Series:
         running = aggregate(seconds, np.zeros(len(seconds), dtype=np.int64))
         return concat([rows(blocks, slice(0, len(blocks) - 1)), running])
 
+    def day_until(self, day: int, end_ns: int, use_rth: bool) -> TapeBars:
+        """Return what the day has come to before `end_ns` as one bar, none when it has not begun."""
+        if use_rth and self._load_running is not None and not self._halts_on(day):
+            return self._load_running(day, end_ns)
+        blocks = self.blocks_until(day, day + 1, end_ns, use_rth)
+        return aggregate(blocks, np.zeros(len(blocks), dtype=np.int64))
+
     def day_of(self, ns: int) -> int:
         """Return the latest day that began at or before `ns`, -1 before the first."""
         return int(np.searchsorted(self.day_start_ns, ns, side="right")) - 1
@@ -400,7 +410,7 @@ class Series:
         before = np.concatenate([blocks.open[:1], blocks.close[:-1]])[wanted]
         lengths = self.block_lengths(day, blocks)[wanted]
         parents = rows(blocks, wanted)
-        keys = second_keys(self.key, parents.start_ns)
+        keys = second_keys([self.key], parents.start_ns)
         opens: npt.NDArray[np.bool_] = parents.start_ns == self.open_ns[day]
         parts = []
         for length in sorted(set(lengths.tolist())):

@@ -66,8 +66,7 @@ def daily_bars(
         return no_bars()
     days = series.days.rows(first, last) if use_rth else series.all_hours_days(first, last)
     if closes[last - 1] > end_ns:
-        running = series.blocks_until(last - 1, last, end_ns, use_rth)
-        running = aggregate(running, np.zeros(len(running), dtype=np.int64))
+        running = series.day_until(last - 1, end_ns, use_rth)
         today = _with_stamps(running, stamps[last - 1 : last]) if len(running) else rows(days, slice(0, 0))
         days = concat([rows(days, slice(0, last - first - 1)), today])
     days = _side(days, what, np.arange(first, first + len(days), dtype=np.int64), series)

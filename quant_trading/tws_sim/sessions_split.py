@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from quant_trading.tws_sim.aggregate import concat, rows
 from quant_trading.tws_sim.course import Course
-from quant_trading.tws_sim.noise import KeyArray, keys_at, keys_of, mix
+from quant_trading.tws_sim.noise import KeyArray, keys_of, mixed
 from quant_trading.tws_sim.refine import refine
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
@@ -32,13 +32,13 @@ def minutes_of(
         same = minutes == n
         parents = restamped(rows(days, same), opens[same])
         along = None if course is None else course(same)
-        parts.append(split_session(parents, n, [key], minute_keys(key, parents.start_ns), scale, along))
+        parts.append(split_session(parents, n, [key], minute_keys([key], parents.start_ns), scale, along))
     return in_time(parts)
 
 
-def minute_keys(key: int, opens: IntArray) -> KeyArray:
-    """Return the streams the minutes of one name's sessions are drawn from."""
-    return keys_at(mix(key, _STREAM_MINUTES), opens // _SECOND_NS)
+def minute_keys(streams: Sequence[int], opens: IntArray) -> KeyArray:
+    """Return the streams the minutes of sessions are drawn from, those of each series one after the other."""
+    return keys_of(mixed(streams, _STREAM_MINUTES), opens // _SECOND_NS).ravel()
 
 
 def within_keys(streams: Sequence[int], starts: IntArray) -> KeyArray:
@@ -48,7 +48,7 @@ def within_keys(streams: Sequence[int], starts: IntArray) -> KeyArray:
         streams: of the P series the minutes belong to, or of the only one.
         starts: int64[P, n], or int64[n] for all of them.
     """
-    return keys_of([mix(stream, _STREAM_WITHIN) for stream in streams], starts // _SECOND_NS)
+    return keys_of(mixed(streams, _STREAM_WITHIN), starts // _SECOND_NS)
 
 
 def split_session(

@@ -86,6 +86,23 @@ def test_the_day_that_is_running_moves_on_while_the_others_are_kept() -> None:
         assert f"\0{close:g}\0".encode() in frame
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"open": [0.0, 0.0001, 0.05, 1.5, 9999.9999]},
+        {"high": [9999.99, 10_000.0, 10_000.01]},
+        {"low": [0.1, 0.00001, 123.45]},
+        {"wap": [101.0025, 101.00249999999999, 101.00249951, 33.333333333]},
+        {"wap": [-1.0], "volume": [-1.0]},
+        {"volume": [0.0, 9999.0, 10_000.0, 10_001.0, 99_999_999.0]},
+        {"volume": [1.0, 100_000_000.0]},
+    ],
+)
+def test_days_of_plain_and_of_unusual_numbers_are_what_the_table_says(column: dict[str, list[float]]) -> None:
+    answer = answer_of([n * 86_400 * 10**9 for n in range(20_000, 20_012)], "1 day", **column)
+    assert history_frame(answer, 7, 178, FinishedRows()) == written(answer, 178)
+
+
 def answer_of(stamps: list[int], size_text: str = "1 min", **columns: list[float]) -> HistoryAnswer:
     size = parse_bar_size(size_text)
     assert size is not None

@@ -1,4 +1,4 @@
-"""Days by number: made in pieces, the same whatever was asked first."""
+"""Days by number: made many at a time, the same whatever was asked first."""
 
 from datetime import date
 
@@ -28,9 +28,9 @@ def numbered(first: int, last: int) -> TapeBars:
 class Counting:
     """Days that note what was made."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = SIZE) -> None:
         self.made: list[tuple[int, int]] = []
-        self.days = MadeDays(np.arange(SIZE), self._make)
+        self.days = MadeDays(np.arange(size), self._make)
 
     def _make(self, first: int, last: int) -> TapeBars:
         self.made.append((first, last))
@@ -38,7 +38,7 @@ class Counting:
 
 
 @given(st.lists(st.tuples(st.integers(0, SIZE), st.integers(0, SIZE + 5)), min_size=1, max_size=6))
-def test_any_stretch_is_cut_out_of_whole_pieces(stretches: list[tuple[int, int]]) -> None:
+def test_any_stretch_is_cut_out_of_what_is_made(stretches: list[tuple[int, int]]) -> None:
     counting = Counting()
 
     for first, last in stretches:
@@ -46,16 +46,27 @@ def test_any_stretch_is_cut_out_of_whole_pieces(stretches: list[tuple[int, int]]
 
         assert found.start_ns.tolist() == list(range(first, min(last, SIZE)))
         assert found.close.tolist() == found.start_ns.tolist()
-    assert all(first % PIECE == 0 and (last % PIECE == 0 or last == SIZE) for first, last in counting.made)
+    assert all(first % 16 == 0 and (last % 16 == 0 or last == SIZE) for first, last in counting.made)
 
 
-def test_the_last_piece_of_a_stretch_is_kept() -> None:
+def test_a_stretch_is_kept_with_the_days_around_it() -> None:
     counting = Counting()
-    counting.days.rows(10, 3 * PIECE - 5)
+    counting.days.rows(80, 175)
 
-    assert counting.days.close_on(3 * PIECE - 6) == 3 * PIECE - 6
+    assert counting.days.close_on(174) == 174
+    assert counting.days.rows(79, 176).close.tolist() == list(range(79, 176))
 
-    assert counting.made == [(0, 3 * PIECE)]
+    # One day more at either end, and then whole sixteens: 79 is in 64 .. 79, 175 in 160 .. 175.
+    assert counting.made == [(64, 176)]
+
+
+def test_the_last_piece_of_a_long_stretch_is_kept() -> None:
+    counting = Counting(12 * PIECE)
+    counting.days.rows(10, 11 * PIECE - 5)
+
+    assert counting.days.close_on(11 * PIECE - 6) == 11 * PIECE - 6
+
+    assert counting.made == [(0, 11 * PIECE)]
 
 
 def test_days_that_are_there_are_given_as_they_are() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_trading.tws_sim.noise import bits_across, bits_at, keys_at, keys_of, mix, name_key, normals, uniforms
+from quant_trading.tws_sim.noise import bits_across, bits_at, keys_at, keys_of, mix, mixed, name_key, normals, uniforms
 
 
 def test_reference_values_of_splitmix64() -> None:
@@ -49,6 +49,11 @@ def test_many_streams_at_once_are_the_streams_one_by_one() -> None:
     together = keys_of(streams, positions)
     assert together.tolist() == [keys_at(stream, positions).tolist() for stream in streams]
     assert bits_across(together.ravel(), 2, 7).T.tolist() == bits_at(together.ravel(), 2, 7).tolist()
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=20), st.lists(st.integers(-(2**63), 2**64 - 1), max_size=3))
+def test_streams_mixed_together_are_those_mixed_alone(streams: list[int], parts: list[int]) -> None:
+    assert mixed(streams, *parts).tolist() == [mix(stream, *parts) for stream in streams]
 
 
 def test_names_have_fixed_keys() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from quant_trading.refdata.sessions import at
+from quant_trading.tws_sim.aggregate import aggregate
 from quant_trading.tws_sim.day_path import DayPath, Paths
 from quant_trading.tws_sim.days import PIECE
 from quant_trading.tws_sim.factors import Factors
@@ -66,6 +67,20 @@ def test_a_running_session_is_the_same_whoever_was_asked_before() -> None:
                 int(right.blocks(day, day + 1, True).start_ns[block]) + 60 * 10**9, True,
             )  # fmt: skip
             assert same(left.seconds(day, block, True), one_block), (contract.symbol, block)
+
+
+@pytest.mark.parametrize("clock_time", ["09:30:00", "09:30:01", "09:31:00", "10:00:01", "15:59:59", "16:00:00"])
+def test_a_session_so_far_is_the_sum_of_its_minutes_and_seconds(clock_time: str) -> None:
+    crowded = SeededMarket(8)
+    day = 6762
+    end_ns = at(date(2026, 11, 20), clock_time) + (0 if clock_time.endswith("00") else 1)
+    assert crowded.open_ns[day] <= end_ns <= crowded.close_ns[day]
+    for contract in list(crowded.listings)[:30]:
+        [series] = crowded.series(contract)
+        if not series.halts:
+            minutes = series.blocks_until(day, day + 1, end_ns, True)
+            expected = aggregate(minutes, np.zeros(len(minutes), dtype=np.int64))
+            assert same(series.day_until(day, end_ns, True), expected), contract.symbol
 
 
 def test_a_halted_session_is_not_taken_from_the_others() -> None:
