@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import re
 import sys
-import traceback
 from pathlib import Path
 
 from quant_trading.domain.errors import ConfigError, DeskError
@@ -85,6 +84,8 @@ def _cause(error: BaseException, path: Path) -> str:
     kind = "" if isinstance(error, DeskError) else f"{type(error).__name__}: "
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {kind}{error.msg}; correct it, or put _ before the file's name"
+    import traceback
+
     own = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path.absolute()]
     where = f"line {own[-1]}: " if own else ""
     return f"{where}{kind}{said}; correct it, or put _ before the file's name"

@@ -18,6 +18,7 @@ __all__ = ["DEFAULT_SYMBOLS", "Inputs", "read_inputs", "sample_start"]
 # The default list: the desk's universe and the symbol that the downloader's example fetches.
 DEFAULT_SYMBOLS = (*DEFAULT_UNIVERSE, "SMR")
 _DEFAULT_YEARS = 2
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def read_inputs(
     first = None if whole else start or sample_start(panel)
     first_bar = 0
     if first is not None:
-        first_bar = next((t for t, day in enumerate(_days(panel)) if day >= first.toordinal()), len(panel))
+        first_bar = int(np.searchsorted(panel.sessions, first.toordinal() - _EPOCH_DAY))
     if first_bar == len(panel):
         raise DataGap(f"{data_dir}: the last bar is of {_last_day(panel)}, before --start {first}; widen the sample")
     panel = _without_the_absent(panel, first_bar, problems)
@@ -136,13 +137,6 @@ def _nothing_there(what: str, bar_size: str) -> str:
         f'"6 M" --bar-size "{size.words}"`, put files such as SMR_{size.timeframe}.csv there, or add --sample for '
         "made-up bars"
     )
-
-
-def _days(panel: BarPanel) -> list[int]:
-    from quant_trading.refdata.sessions import exchange_days
-
-    epoch = date(1970, 1, 1).toordinal()
-    return [int(day) + epoch for day in exchange_days(panel.start_ns).tolist()]
 
 
 def _last_day(panel: BarPanel) -> date:

@@ -42,7 +42,7 @@ def parser_of() -> argparse.ArgumentParser:
         prog="python -m quant_trading.backtesting.run_backtest",
         description="Backtest a strategy over local bar files.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_of_any_width,
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -62,7 +62,13 @@ def parser_of() -> argparse.ArgumentParser:
     _add_account(parser)
     _add_outputs(parser)
     # fmt: on
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
+
+
+def _of_any_width(prog: str) -> argparse.HelpFormatter:
+    """Return what checks the words of an option: only help asks for the width of the screen, by importing archives."""
+    return argparse.HelpFormatter(prog, width=80)
 
 
 def _add_account(parser: argparse.ArgumentParser) -> None:

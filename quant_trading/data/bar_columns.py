@@ -11,7 +11,7 @@ from quant_trading.nouns import dataclass
 __all__ = ["MISSING", "RawBars", "Stamps", "has_zone", "mixed_zones", "zone_seconds"]
 
 MISSING = int(np.iinfo(np.int64).min)
-_ZONE = re.compile(r"(?:Z|([+-])([0-9]{2}):?([0-9]{2}))$")
+_ZONE = r"(?:Z|([+-])([0-9]{2}):?([0-9]{2}))$"
 _HOUR = 3600
 
 
@@ -49,12 +49,12 @@ class RawBars:
 
 def has_zone(text: str) -> bool:
     """Return whether a stamp names its zone."""
-    return _ZONE.search(text) is not None
+    return re.search(_ZONE, text) is not None
 
 
 def zone_seconds(text: str) -> int:
     """Return the seconds east of UTC that the end of a stamp names, 0 for Z."""
-    found = _ZONE.search(text)
+    found = re.search(_ZONE, text)
     if found is None or found[1] is None:
         return 0
     return (1 if found[1] == "+" else -1) * (int(found[2]) * _HOUR + int(found[3]) * 60)

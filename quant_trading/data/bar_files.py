@@ -4,11 +4,10 @@ Columns are found by name, in any case and order: date, timestamp or datetime (t
 open, high, low, close, volume, and symbol in files that hold several. Other columns are left unread.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 
@@ -30,6 +29,7 @@ _DAY_NS = 86_400_000_000_000
 _SECOND_NS = 1_000_000_000
 # Below this a file is read by numpy before pyarrow has started; above, pyarrow is faster.
 _PLAIN_BYTES = 6 << 20
+_HEADER_CHARACTERS = 1 << 12  # of a header without quotes; nearly all are shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,8 @@ class BarFile:
 
     def lines(self) -> Iterator[tuple[int, list[str]]]:
         """Yield number and cells of each line of a CSV file that has any, the header first."""
+        import csv
+
         with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             rows = csv.reader(file)
             yield from ((rows.line_num, cells) for cells in rows if cells)
@@ -358,9 +360,25 @@ def _header(path: Path) -> list[str]:
         if path.suffix == ".parquet":
             return parquet_names(path)
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            return next(csv.reader(file), [])
-    except (Unreadable, OSError, csv.Error) as error:
+            line = file.readline(_HEADER_CHARACTERS)
+            return line.rstrip("\r\n").split(",") if _is_plain(line) else _cells(file)
+    except (Unreadable, OSError) as error:
         raise DataGap(f"{path}: cannot be read ({error}); write it again") from error
+
+
+def _is_plain(line: str) -> bool:
+    return '"' not in line and line.endswith("\n")
+
+
+def _cells(file: TextIO) -> list[str]:
+    """Return the cells of the first line, quotes and all."""
+    import csv
+
+    file.seek(0)
+    try:
+        return next(csv.reader(file), [])
+    except csv.Error as error:
+        raise Unreadable(str(error)) from error
 
 
 def _plain_stamps(plain: Any, size: BarSize) -> Stamps:

@@ -1,6 +1,5 @@
 """Bars in local files: one file per symbol and size, or one long file for many symbols."""
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalBars", "SourceFile", "available", "load_panel", "provenance", "save_bars"]
 
-_log = logging.getLogger(__name__)
 _TIMEFRAMES = frozenset(size.timeframe for size in BAR_SIZES)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -105,7 +103,9 @@ def load_panel(
             on_error(symbol, hole)
         return _without(panel, empty)
     if empty:
-        _log.warning("%s: no bars of %s; they are skipped", data_dir, ", ".join(empty))
+        import logging
+
+        logging.getLogger(__name__).warning("%s: no bars of %s; they are skipped", data_dir, ", ".join(empty))
     return panel
 
 

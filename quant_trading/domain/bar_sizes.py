@@ -1,7 +1,6 @@
 """Bar sizes and durations in IBKR's words, and our short names for files."""
 
 import re
-from calendar import monthrange
 from datetime import date, timedelta
 
 from quant_trading.domain.errors import UsageError
@@ -74,20 +73,19 @@ def parse_bar_size(text: str) -> BarSize:
 
 def _nearest_size(text: str) -> BarSize | None:
     """Return the size that "5 min", "1 hours" or "15 Minutes" mean, None when there is no such size."""
-    found = _SIZE_WORDS.fullmatch(text.lower())
+    found = re.fullmatch(_SIZE_WORDS, text.lower(), re.ASCII)
     if found is None:
         return None
     wanted = int(found[1]) * _UNIT_SECONDS[found[2]]
     return next((size for size in BAR_SIZES if size.seconds == wanted), None)
 
 
-_SIZE_WORDS = re.compile(r"([0-9]{1,3}) ?(sec|min|hour|hr|day|week|month)[a-z]*", re.ASCII)
+# Expressions are compiled when they are first asked for: most commands name their bars as they should.
+_SIZE_WORDS = r"([0-9]{1,3}) ?(sec|min|hour|hr|day|week|month)[a-z]*"
 _UNIT_SECONDS = {"sec": 1, "min": 60, "hour": 3600, "hr": 3600, "day": 86_400, "week": 604_800, "month": 2_592_000}
 _LONGEST = {"S": 86_400, "D": 365, "W": 52, "M": 12, "Y": 68}
-_DURATION = re.compile(r"([0-9]{1,6}) ?([SDWMY])", re.ASCII)
-_DURATION_WORDS = re.compile(
-    r"([0-9]{1,6}) *(s|d|w|m|y|secs?|seconds?|days?|wks?|weeks?|mos?|months?|yrs?|years?)", re.ASCII
-)
+_DURATION = r"([0-9]{1,6}) ?([SDWMY])"
+_DURATION_WORDS = r"([0-9]{1,6}) *(s|d|w|m|y|secs?|seconds?|days?|wks?|weeks?|mos?|months?|yrs?|years?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +117,8 @@ class Duration:
             return last - timedelta(weeks=self.count)
         if self.unit not in ("M", "Y"):
             raise ValueError(f"{self.words} does not count calendar days")
+        from calendar import monthrange
+
         months = last.year * 12 + last.month - 1 - self.count * (12 if self.unit == "Y" else 1)
         year, month = divmod(months, 12)
         return date(year, month + 1, min(last.day, monthrange(year, month + 1)[1]))
@@ -130,9 +130,9 @@ def parse_duration(text: str) -> Duration:
     Raises:
         UsageError: when it is none or longer than IBKR serves in that unit, listing the forms.
     """
-    found = _DURATION.fullmatch(text.strip())
+    found = re.fullmatch(_DURATION, text.strip(), re.ASCII)
     if found is None or int(found[1]) < 1:
-        meant = _DURATION_WORDS.fullmatch(" ".join(text.lower().split()))
+        meant = re.fullmatch(_DURATION_WORDS, " ".join(text.lower().split()), re.ASCII)
         cure = 'write for example "1 Y"'
         if meant is not None and 1 <= int(meant[1]) <= _LONGEST[meant[2][0].upper()]:
             cure = f'did you mean "{int(meant[1])} {meant[2][0].upper()}"?'

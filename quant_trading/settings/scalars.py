@@ -5,7 +5,6 @@ stay text until the setting they belong to says what it wants, and are converted
 ValueError with the end of a sentence that begins `<file>: <key> = <value> `.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -131,6 +130,8 @@ def one_of(*names: str) -> Callable[[object], str]:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that `name` was probably meant to be, else None."""
+    import difflib  # for those who mistype
+
     by_small = {k.lower(): k for k in known}
     found = difflib.get_close_matches(name.lower(), list(by_small), n=1, cutoff=0.6)
     return by_small[found[0]] if found else None
