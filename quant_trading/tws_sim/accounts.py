@@ -285,10 +285,6 @@ class Ledger:
         """Return the positions that have a worth of their own."""
         return (held for held in self.positions.values() if not held.is_virtual)
 
-    def position_value(self, mark: Mark, rate: Rate = one_to_one) -> Decimal:
-        """Return the signed market value of all positions in the base currency."""
-        return sum((held.value(mark) * rate(held.contract.currency) for held in self._real()), _ZERO)
-
     def gross_value(self, mark: Mark, rate: Rate = one_to_one) -> Decimal:
         """Return the sum of absolute position values in the base currency."""
         return sum((abs(held.value(mark)) * rate(held.contract.currency) for held in self._real()), _ZERO)

@@ -6,7 +6,7 @@ codes of their own (2103/2104, 2105/2106). All of that is documented. That reque
 link, and that reports which arise meanwhile come when it is back, is reported; both can also be lost.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from quant_trading.tws_sim.faulty_session import FaultySession
@@ -216,11 +216,3 @@ def _follow(session: FaultySession, message: WireMessage) -> None:
         session.subscribed.pop(req_id, None)
     elif message.name not in _ASKS_HISTORY or values.get("keepUpToDate"):
         session.subscribed[req_id] = (message.name, str(values.get("symbol") or ""))
-
-
-def streams_of(sessions: list[FaultySession], symbol: str) -> Iterator[tuple[FaultySession, int]]:
-    """Yield the quote streams in a symbol."""
-    for session in sessions:
-        for req_id, (name, of) in session.subscribed.items():
-            if of == symbol and name in _TO_MARKET:
-                yield session, req_id

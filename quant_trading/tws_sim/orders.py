@@ -141,11 +141,6 @@ class Terms:
         return self.action == "BUY"
 
     @property
-    def signed_quantity(self) -> Decimal:
-        """Return the quantity, negative for a sell."""
-        return self.quantity if self.is_buy else -self.quantity
-
-    @property
     def is_trailing(self) -> bool:
         """True when the stop follows the market."""
         return self.order_type in ("TRAIL", "TRAIL LIMIT")
@@ -262,8 +257,3 @@ class Execution:
     commission: Decimal
     realized: Decimal | None = field(default=None)
     is_liquidation: bool = False
-
-    @property
-    def is_correction(self) -> bool:
-        """True when it replaces an earlier report of the same fill."""
-        return not self.exec_id.endswith(".01")
