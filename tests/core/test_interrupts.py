@@ -154,8 +154,22 @@ def test_a_script_that_is_interrupted_ends_without_a_word_of_asyncio() -> None:
     assert (out, err, process.returncode) == ("interrupted\n", "", 0)
 
 
-def test_the_first_sigterm_interrupts_and_what_it_began_is_not_disturbed_by_the_next() -> None:
-    before, steps = signal.getsignal(signal.SIGTERM), []
+@pytest.fixture
+def own_sigterm() -> Iterator[Callable[..., None]]:
+    """A handler that the program had before."""
+
+    def own(number: int, frame: object) -> None:
+        raise AssertionError("the program's own handler is not asked")
+
+    before = signal.signal(signal.SIGTERM, own)
+    yield own
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_the_first_sigterm_interrupts_and_what_it_began_is_not_disturbed_by_the_next(
+    own_sigterm: Callable[..., None],
+) -> None:
+    steps = []
     with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
         try:
             signal.raise_signal(signal.SIGTERM)
@@ -164,7 +178,7 @@ def test_the_first_sigterm_interrupts_and_what_it_began_is_not_disturbed_by_the_
             signal.raise_signal(signal.SIGTERM)
             steps.append("ended in order")
     assert steps == ["ended in order"]
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is own_sigterm
 
 
 def test_sigterm_is_left_alone_where_python_takes_no_signals() -> None:
@@ -205,6 +219,11 @@ def test_an_interrupt_that_is_repeated_does_not_wait() -> None:
         steps.append("twice")
     assert steps == ["once"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with sigterm_as_ctrl_c():
+        with pytest.raises(KeyboardInterrupt), interrupts_held():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # what the second began is not disturbed by the third
 
 
 def test_what_is_ignored_or_ends_the_program_stays_so_while_interrupts_are_held() -> None:
