@@ -116,6 +116,8 @@ def test_a_hole_between_two_wanted_sessions_is_not_counted_as_one() -> None:
 def test_before_the_table_of_sessions_there_is_a_clear_word() -> None:
     with pytest.raises(UsageError, match="outside the table of XNYS sessions"):
         stretch_of(parse_bar_size("1 day"), Duration(1, "Y"), at(date(1985, 1, 2), "12:00"), NOW, all_hours=False)
+    with pytest.raises(UsageError, match="1990-01-02 has no session before it in the table of sessions; name another"):
+        stretch_of(parse_bar_size("1 day"), Duration(1, "Y"), at(date(1990, 1, 2), "09:30"), NOW, all_hours=False)
 
 
 def test_adjusted_bars_are_asked_up_to_now() -> None:
@@ -125,6 +127,11 @@ def test_adjusted_bars_are_asked_up_to_now() -> None:
     # from the first session of 2023 to now it is less than four years
     assert (page.end, page.duration) == ("", "4 Y")
     assert page.end_ns == at(date(2023, 12, 29), "16:00")
+    # from Monday 2 November to Thursday 19 November it is two weeks and some days
+    hours = parse_bar_size("1 hour")
+    recent = stretch_of(hours, Duration(1, "W"), at(date(2026, 11, 7), "00:00"), NOW, all_hours=False)
+    assert recent.cells[0].day == date(2026, 11, 2)
+    assert adjusted_page(hours, recent.cells, recent.until_ns, NOW).duration == "3 W"
     with pytest.raises(UsageError, match="fetch TRADES"):
         adjusted_page(parse_bar_size("5 secs"), stretch.cells, stretch.until_ns, NOW)
 
