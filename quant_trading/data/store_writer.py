@@ -85,7 +85,7 @@ def append_bars(folder: Path, empty: Manifest, bars: BarColumns, meta: BarMeta, 
     merged: dict[int, BarColumns] = {}
     changed: list[ChangedBar] = []
     same = added = 0
-    for year in np.unique(years).tolist():
+    for year in years[np.diff(years, prepend=0) != 0].tolist():  # they rise; np.unique would load masked arrays
         new = _rows(bars, np.flatnonzero(years == year))
         entry = manifest.years.get(year)
         old = None if entry is None else _old(folder, entry)
