@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from quant_trading.backtesting.options import parser_of, period_of, settings_of, symbols_of
 from quant_trading.domain.errors import ConfigError, DeskError, UsageError
+from quant_trading.process import run_command
 
 if TYPE_CHECKING:
     from quant_trading.backtesting.cache import Record
@@ -431,4 +432,4 @@ def _write(run: _Run, record: "Record", report: "ReportData") -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))
