@@ -53,7 +53,8 @@ def test_what_is_not_defined_is_nan():
     lost = figures_of([-10, -20])
     assert lost.profit_factor == 0.0 and math.isnan(lost.payoff) and math.isnan(lost.kelly)
     none = figures_of([])
-    assert (none.trades, none.losing_streak) == (0, 0) and math.isnan(none.hit_rate)
+    assert (none.trades, none.long_trades, none.short_trades, none.losing_streak) == (0, 0, 0, 0)
+    assert math.isnan(none.hit_rate)
     # Losses too small to have a mean of their own do not divide by 0.
     assert math.isnan(figures_of([1.0, -5e-324, -5e-324]).payoff) or figures_of([1.0, -5e-324, -5e-324]).payoff > 0
 

@@ -22,6 +22,10 @@ def test_the_deadline_follows_the_usual_rate_between_its_bounds() -> None:
         slow.heard(second * 10.0)
     assert quick.seconds == 20  # 12 gaps of a quarter second are 3 s: the shortest deadline holds
     assert slow.seconds == pytest.approx(120)
+    for second in range(300):  # the quick one becomes slow; what comes at one moment is one sign of life
+        quick.heard(100.0 + second * 10.0)
+        quick.heard(100.0 + second * 10.0)
+    assert quick.seconds == pytest.approx(120, rel=0.01)
 
 
 def test_an_owner_may_fix_the_deadline() -> None:

@@ -162,6 +162,24 @@ def test_unplanned_trouble_during_trouble_by_plan_is_an_alarm_in_its_own_time() 
     assert kinds(supervisor.look(at(145))) == [ReportKind.ALARM]
 
 
+def test_what_is_away_by_plan_is_no_alarm_after_unplanned_trouble_has_ended() -> None:
+    supervisor = live()
+    supervisor.trouble("link", at(10), "1100", until_ns=at(5000).ns)
+    supervisor.trouble("farm ushmds", at(100), "2105")
+    assert supervisor.relieve("farm ushmds", at(120)) == []
+    assert supervisor.look(at(145)) == []
+    assert supervisor.alarm_due == 5000
+    assert kinds(supervisor.look(at(5000))) == [ReportKind.ALARM]
+
+
+def test_a_restart_by_plan_during_trouble_has_its_window() -> None:
+    supervisor = live()
+    supervisor.trouble("farm ushmds", at(10), "2105")
+    supervisor.handle(E.LOST_BY_PLAN, at(20), "the socket closed", until_ns=at(1000).ns)
+    assert supervisor.look(at(55)) == []
+    assert (supervisor.state, supervisor.alarm_due) == (S.EXPECTED_RESTART, 1000)
+
+
 def test_a_silent_stream_is_an_alarm_at_once() -> None:
     supervisor = live()
     reports = supervisor.trouble("stream 1", at(10), "no quotes for 20 s", is_alarm=True)
@@ -183,6 +201,14 @@ def test_a_refusal_is_told_and_ends_the_alarms() -> None:
     assert reports[-1].kind is ReportKind.REFUSED
     assert reports[-1].text == "account U1 is not managed"
     assert supervisor.alarm_due is None
+
+
+def test_what_was_away_before_a_refusal_is_not_away_for_ever() -> None:
+    supervisor = live()
+    supervisor.trouble("link", at(1), "1100")
+    for event in (E.REFUSE, E.RETRY, E.TRY, E.HANDSHAKE, E.SYNCED):
+        supervisor.handle(event, at(5))
+    assert supervisor.state is S.LIVE
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(E)), st.floats(0, 2000)), max_size=60))
