@@ -89,8 +89,8 @@ def trade_every_session(
 
         def open_journal(account: str, day: Session, kept: list[FileJournal] = journals) -> FileJournal:
             # Every start verifies the whole folder, so a year of starts in one would read millions of records.
-            quarter = folder / f"journal-{day.day.year}-{(day.day.month + 2) // 3}"
-            kept.append(FileJournal.open(quarter, account, day.day, f"run-{day.day}", clock))
+            month = folder / f"journal-{day.day:%Y-%m}"
+            kept.append(FileJournal.open(month, account, day.day, f"run-{day.day}", clock))
             return kept[-1]
 
         try:

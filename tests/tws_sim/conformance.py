@@ -9,6 +9,7 @@ came back stands in the table. A test makes the page again and compares.
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from quant_trading.tws_sim.requests import REQUEST_NAMES
 from quant_trading.tws_sim.responses import RESPONSES
 from quant_trading.tws_sim.simulator import Simulator
 from quant_trading.tws_sim.sources import open_source
+from quant_trading.tws_sim.tape import Tape
 from quant_trading.tws_sim.transcript import FIRST_RAW_ID_VERSION, Direction, Record
 from quant_trading.tws_sim.wire import encode_frame, encode_raw_frame
 from tests.clients.runner import CLIENTS, START, perform, stop_all
@@ -127,13 +129,19 @@ SUCCESSES = {
 }  # fmt: skip
 
 
+@cache
+def _market() -> Tape:
+    """Return the market all versions are asked about: what a scan of it ranks is made once."""
+    return open_source("seed:7")
+
+
 class Prober:
     """Sends requests to one simulator at one version, each from a client of its own."""
 
     def __init__(self, version: int) -> None:
         self.version = version
         config = SimConfig(max_server_version=version)
-        self._simulator = Simulator(open_source("seed:7"), config, START)
+        self._simulator = Simulator(_market(), config, START)
         self._clients = count(1)
 
     def ask(self, name: str, *, in_protobuf: bool) -> str:
