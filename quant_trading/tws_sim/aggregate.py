@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from quant_trading.tws_sim.tape import FloatArray, IntArray, TapeBars
 
-__all__ = ["aggregate", "concat", "group_starts", "no_bars", "rows", "scaled", "typical_price"]
+__all__ = ["aggregate", "concat", "group_starts", "no_bars", "rows", "scaled", "typical_price",
+           "with_last"]  # fmt: skip
 
 _COLUMNS = ("start_ns", "open", "high", "low", "close", "volume", "wap", "count")
 
@@ -33,6 +34,18 @@ def concat(parts: Sequence[TapeBars]) -> TapeBars:
     if len(parts) == 2:
         return _joined(*parts)
     return TapeBars(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+
+
+def with_last(bars: TapeBars, last: TapeBars) -> TapeBars:
+    """Return bars whose last one is `last`, but for its stamp: the day that is running, as far as it has got."""
+    changed = TapeBars(
+        bars.start_ns, bars.open.copy(), bars.high.copy(), bars.low.copy(), bars.close.copy(), bars.volume.copy(),
+        bars.wap.copy(), bars.count.copy(),
+    )  # fmt: skip
+    changed.open[-1], changed.high[-1], changed.low[-1] = last.open[0], last.high[0], last.low[0]
+    changed.close[-1], changed.volume[-1], changed.wap[-1] = last.close[0], last.volume[0], last.wap[0]
+    changed.count[-1] = last.count[0]
+    return changed
 
 
 def _joined(left: TapeBars, right: TapeBars) -> TapeBars:

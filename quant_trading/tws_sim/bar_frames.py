@@ -39,10 +39,6 @@ _MICRO = 1_000_000
 # To 2051; other dates are written one by one.
 _DATED_DAYS = 30_000
 _LARGEST_PRICE, _LARGEST_COUNT = 10**8, 10**12
-# Columns of words in a row of plain bars: date and its end, five prices of three, two counts of two and their ends.
-_DATE_WORDS, _PRICE_WORDS, _COUNT_WORDS = 3, 3, 3
-_PLAIN_WORDS = _DATE_WORDS + 5 * _PRICE_WORDS + 2 * _COUNT_WORDS
-_PLAIN_DECIMALS, _PLAIN_TICKS, _PLAIN_COUNT = 10**4, 10**8, 10**8
 
 WordArray = npt.NDArray[np.uint32]
 
@@ -106,7 +102,6 @@ class _Tables(NamedTuple):
         point: the point and the first three decimals, without zeros at the end; from 1000 on: all three.
         tail: the last three decimals and the end of the field.
         cents: the point, two decimals without zeros at the end, and the end of the field.
-        four: the point, four decimals without zeros at the end, and the end of the field: two words in one, uint64.
         pair: two digits.
         hour: " 09:".
         minute: "09:".
@@ -117,7 +112,6 @@ class _Tables(NamedTuple):
     point: WordArray
     tail: WordArray
     cents: WordArray
-    four: npt.NDArray[np.uint64]
     pair: WordArray
     hour: WordArray
     minute: WordArray
@@ -141,7 +135,6 @@ def _tables() -> _Tables:
         point=_words(chain((f".{n:03d}".rstrip("0") if n else "" for n in three), (f".{n:03d}" for n in three))),
         tail=_words((f"{n:03d}".rstrip("0") if n else "") + "\0" for n in three),
         cents=_words((f".{n:02d}".rstrip("0") if n else "") + "\0" for n in range(100)),
-        four=np.frombuffer(_padded(((f".{n:04d}".rstrip("0") if n else "") + "\0" for n in four), 8), dtype=np.uint64),
         pair=_words(f"{n:02d}" for n in range(60)),
         hour=_words(f" {n:02d}:" for n in range(24)),
         minute=_words(f"{n:02d}:" for n in range(60)),
@@ -181,39 +174,47 @@ def _plain(bars: TapeBars) -> bytes | None:
     """Return the rows of day, week or month bars such as nearly all stocks have; None where a number is unusual.
 
     Plain are prices below 10,000 with up to four decimals (cents, and the mean of four such prices) and shares and
-    trades below 100 million. All of a kind are taken at once: a year has few rows, so every call of numpy counts.
+    trades below 100 million. All are taken at once: a year has few rows, so every call of numpy counts.
     """
-    tables = _tables()
-    prices = np.array((bars.open, bars.high, bars.low, bars.close, bars.wap))
     # As numpy rounds to six decimals.
-    prices[4] = np.rint(prices[4] * _MICRO) / _MICRO
-    ticks = np.rint(prices * _PLAIN_DECIMALS)
-    if not 0.0 <= ticks.min() <= ticks.max() < _PLAIN_TICKS or not (ticks / _PLAIN_DECIMALS == prices).all():
+    wap = np.rint(bars.wap * _MICRO) / _MICRO
+    fields = np.array((bars.open, bars.high, bars.low, bars.close, bars.volume, wap, bars.count), dtype=np.float64)
+    units = np.rint(fields * _PLAIN_SCALE)
+    if not 0.0 <= units.min() <= units.max() < _PLAIN_UNITS or not (units / _PLAIN_SCALE == fields).all():
         return None
-    counts = np.array((bars.volume.astype(np.int64), bars.count))
-    if not 0 <= counts.min() <= counts.max() < _PLAIN_COUNT:
-        return None
-    decimals = ticks.astype(np.int64)
-    whole = decimals // _PLAIN_DECIMALS
-    decimals -= whole * _PLAIN_DECIMALS
-    upper = counts // 10_000
-    counts -= upper * 10_000
-    counts += 10_000 * (upper > 0)
-    table = np.empty((len(bars), _PLAIN_WORDS), dtype=np.uint32)
-    table[:, :_DATE_WORDS] = _dates_of(bars.start_ns.tobytes())
-    # Open, high, low, close; volume; the mean; trades.
-    at_prices, at_counts = _DATE_WORDS, _DATE_WORDS + 4 * _PRICE_WORDS
-    at_mean = at_counts + _COUNT_WORDS
-    units, points = tables.unit[whole], tables.four[decimals].view(np.uint32).reshape(len(prices), -1, 2)
-    table[:, at_prices:at_counts:_PRICE_WORDS] = units[:4].T
-    table[:, at_prices + 1 : at_counts : _PRICE_WORDS] = points[:4, :, 0].T
-    table[:, at_prices + 2 : at_counts : _PRICE_WORDS] = points[:4, :, 1].T
-    table[:, at_mean], table[:, at_mean + 1 : at_mean + _PRICE_WORDS] = units[4], points[4]
-    each = at_mean + _PRICE_WORDS - at_counts
-    table[:, at_counts::each] = tables.lead[upper].T
-    table[:, at_counts + 1 :: each] = tables.unit[counts].T
-    table[:, at_counts + 2 :: each] = _constant("")
+    # Prices at their point, counts before their last four digits.
+    right = units.astype(np.int64)
+    left = right // 10_000
+    right -= left * 10_000
+    before, behind = _plain_tables()
+    right += _TO_COUNTS * (1 + (left > 0))
+    left += _TO_COUNTS
+    ends = behind[right].view(np.uint32)
+    table = np.empty((len(bars), 3 * (len(fields) + 1)), dtype=np.uint32)
+    table[:, :3] = _dates_of(bars.start_ns.tobytes())
+    table[:, 3::3], table[:, 4::3], table[:, 5::3] = before[left].T, ends[:, ::2].T, ends[:, 1::2].T
     return table.tobytes().translate(None, _FILLERS)
+
+
+# Of open, high, low, close, volume, mean and trades: units in one, and where the words of counts begin.
+_IS_COUNT = np.array([[False], [False], [False], [False], [True], [False], [True]])
+_PLAIN_UNITS, _PLAIN_SCALE, _TO_COUNTS = 10**8, np.where(_IS_COUNT, 1.0, 10_000.0), np.where(_IS_COUNT, 10_000, 0)
+
+
+@cache
+def _plain_tables() -> tuple[WordArray, npt.NDArray[np.uint64]]:
+    """Return what stands before and what behind the cut through a plain number: a word, and two words in one.
+
+    Before: prices in whole numbers, then, from 10,000 on, counts in ten thousands, of which 0 is nothing. Behind: the
+    point and four decimals without zeros at the end; from 10,000 on the last digits of a count, from 20,000 on all
+    four. The end of the field is behind, too.
+    """
+    tables, four = _tables(), range(10_000)
+    texts = chain(
+        (f".{n:04d}".rstrip("0") if n else "" for n in four), (str(n) for n in four), (f"{n:04d}" for n in four)
+    )
+    behind = np.frombuffer(_padded((f"{text}\0" for text in texts), 8), dtype=np.uint64)
+    return np.concatenate((tables.unit[:10_000], tables.lead[:10_000])), behind
 
 
 # Who asks for the days of one name asks for those of others.

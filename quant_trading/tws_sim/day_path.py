@@ -43,7 +43,7 @@ _STREAM_OWN = 3
 # A day reaches beyond the knots of its course, by this much of its deviation: mean 0.11, as a walk does.
 _BEYOND, _BEYOND_SPREAD = 0.08, 0.10
 # A course takes a hundred bytes a day, so many days, and those of many names, are made in parts.
-_COURSE_DAYS, _COURSES = 512, 1536
+_COURSE_DAYS, _COURSES = 512, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,42 +199,63 @@ class Paths:
             The price at the knots, float64[KNOTS + 1, S, last - first], and the deviation of a session, float64[S,
             last - first], both in units of `open_` and `close`.
         """
-        factors = self._factors
-        shares = self._shares(first, last)
-        knots = bridges(self._keys(first, last, 3), 0, factors.knot_clock).reshape(KNOTS + 1, *open_.shape)
-        knots *= shares[2] * open_
-        by_market, by_sector = shares[0] * open_, shares[1] * open_
-        for number, path in enumerate(self._paths):
-            if path.listing.beta:
-                knots[:, number] += factors.market_course(first, last) * by_market[number]
-            if path.listing.sector_beta:
-                knots[:, number] += factors.sector_course(path.listing.sector, first, last) * by_sector[number]
-        knots += open_
-        knots += (close - open_) * factors.knot_clock[:, None, None]
+        by_market, by_sector, by_own = (part * open_ for part in self._parts(first, last))
+        table = by_market, by_sector, by_own, open_, close
+        knots = self._knots(self._paths, (first, last), self._keys(first, last, 3), table)
         return knots, self.deviation(first, last, open_)
 
     def deviation(self, first: int, last: int, open_: FloatArray) -> FloatArray:
         """Return the deviation of each session, in units of `open_`, float64[S, last - first]."""
-        by_market, by_sector, own = self._shares(first, last)
+        by_market, by_sector, own = self._parts(first, last)
         return np.asarray(open_ * np.sqrt(by_market**2 + by_sector**2 + own**2))
 
-    def _shares(self, first: int, last: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _parts(self, first: int, last: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return what market, sector and a name's own contribute to the deviation of its sessions, float64[S, T]."""
         of, root = self._of, self._factors.root_level[first:last]
         return of.market_day * self._factors.level[first:last], of.sector_day * root, of.own_day * root
+
+    def _knots(
+        self,
+        paths: Sequence[DayPath],
+        days: tuple[int, int],
+        keys: KeyArray,
+        table: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray],
+    ) -> FloatArray:
+        """Return the price at the knots of some names' days, float64[KNOTS + 1, S, T].
+
+        Args:
+            keys: uint64[S * T], streams of the names' own courses.
+            table: float64[S, T] each: what market, sector and a name's own contribute to the deviation; open; close.
+        """
+        by_market, by_sector, by_own, open_, close = table
+        factors = self._factors
+        knots = bridges(keys, 0, factors.knot_clock).reshape(KNOTS + 1, *open_.shape)
+        knots *= by_own
+        more = factors.market_course(*days)[:, None, :] * by_market
+        knots += more
+        for number, path in enumerate(paths):
+            np.multiply(factors.sector_course(path.listing.sector, *days), by_sector[number], out=more[:, number])
+        knots += more
+        knots += open_
+        np.multiply(close - open_, factors.knot_clock[:, None, None], out=more)
+        knots += more
+        return knots
 
     def _extremes(self, first: int, open_: FloatArray, close: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the highest and the lowest knot of each day from `first` on, float64[S, T] each."""
         highest, lowest = np.empty_like(open_), np.empty_like(open_)
         size, days = open_.shape
+        by_market, by_sector, by_own = (share * open_ for share in self._parts(first, first + days))
+        keys = self._keys(first, first + days, 3).reshape(size, days)
         # As many names or days at a time as stay near the processor.
         names = max(1, _COURSES // days)
         for name in range(0, size, names):
-            few = self if size <= names else Paths(self._paths[name : name + names])
             for begin in range(0, days, _COURSE_DAYS):
                 part = (slice(name, name + names), slice(begin, begin + _COURSE_DAYS))
                 end = min(begin + _COURSE_DAYS, days)
-                knots, _ = few.course(first + begin, first + end, open_[part], close[part])
+                table = by_market[part], by_sector[part], by_own[part], open_[part], close[part]
+                few, span = self._paths[name : name + names], (first + begin, first + end)
+                knots = self._knots(few, span, keys[part].ravel(), table)
                 knots.max(axis=0, out=highest[part])
                 knots.min(axis=0, out=lowest[part])
         return highest, lowest

@@ -79,24 +79,25 @@ class Factors:
         self.market = _Moves(MARKET_DAY * self.level * by_day, MARKET_NIGHT * self.level * by_night)
         self.sector = cache(self._sector)
         self.sums = cache(self._sums)
-        self._courses: Recent[tuple[int, int, int], FloatArray] = Recent(_KEPT_COURSES)
+        self._courses: Recent[tuple[str, int, int], FloatArray] = Recent(_KEPT_COURSES)
 
     def __len__(self) -> int:
         return len(self.stamps)
 
     def market_course(self, first: int, last: int) -> FloatArray:
         """Return how the market wanders on its way through the days: bridges, float64[KNOTS + 1, days]."""
-        return self._course(mix(self.seed, _STREAM_MARKET, 2), first, last)
+        return self._course(_STREAM_MARKET, "", first, last)
 
     def sector_course(self, name: str, first: int, last: int) -> FloatArray:
         """Return the same of a sector."""
-        return self._course(mix(self.seed, _STREAM_SECTOR, 2, name_key(name)), first, last)
+        return self._course(_STREAM_SECTOR, name, first, last)
 
-    def _course(self, key: int, first: int, last: int) -> FloatArray:
-        found = self._courses.find((key, first, last))
+    def _course(self, stream: int, name: str, first: int, last: int) -> FloatArray:
+        found = self._courses.find((name, first, last))
         if found is None:
+            key = mix(self.seed, stream, 2, *([name_key(name)] if name else []))
             found = bridges(keys_at(key, np.arange(first, last, dtype=np.int64)), 0, self.knot_clock)
-            self._courses.keep((key, first, last), found)
+            self._courses.keep((name, first, last), found)
         return found
 
     def _sums(self, pull: float) -> _PieceSums:

@@ -133,25 +133,22 @@ def serve_history(tape: Tape, request: HistoryRequest, now_ns: int) -> HistoryAn
     end_ns = parse_end(request.end_text, now_ns)
     if end_ns is None:
         return HistoryError(10314, BAD_END_TEXT)
-    end_ns = min(end_ns, now_ns)
-    calendar = calendar_of(request.contract)
-    bars: TapeBars | None = None
-    start_ns = end_ns
-    # Before the first session of the table there is nothing to count back to.
-    with suppress(SessionRangeError):
-        start_ns = _start_of(duration, size, end_ns, request.use_rth, calendar)
-        bars = tape.bars(request.contract, size, what, start_ns, end_ns, request.use_rth, now_ns)
-    if bars is None or (len(bars) == 0 and not request.keep_up_to_date):
-        return HistoryError(162, _no_data(request.contract, what))
-    zone = request.contract.time_zone_id
-    shown_start = start_ns if size.unit == "second" else at(_utc_date(start_ns), "00:00")
+    contract, use_rth = request.contract, request.use_rth
+    span = _span_of(duration, size, min(end_ns, now_ns), use_rth, calendar_of(contract), request.format_date,
+                    contract.time_zone_id)  # fmt: skip
+    bars = None
+    if span is not None:
+        with suppress(SessionRangeError):
+            bars = tape.bars(contract, size, what, span.start_ns, span.end_ns, use_rth, now_ns)
+    if span is None or bars is None or (len(bars) == 0 and not request.keep_up_to_date):
+        return HistoryError(162, _no_data(contract, what))
     return HistoryAnswer(
-        start_text=format_moment(shown_start, request.format_date, zone),
-        end_text=format_moment(end_ns, request.format_date, zone),
+        start_text=span.start_text,
+        end_text=span.end_text,
         bars=bars,
         size=size,
         format_date=request.format_date,
-        zone=zone,
+        zone=contract.time_zone_id,
     )
 
 
@@ -265,8 +262,30 @@ def _no_data(contract: Contract, what: What) -> str:
     return f"{_HMDS}HMDS query returned no data: {contract.symbol}@{contract.exchange} {shown}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The moments a request reaches between, UTC ns, and how the answer writes them."""
+
+    start_ns: int
+    end_ns: int
+    start_text: str
+    end_text: str
+
+
 # Who asks for one name asks for others, at one simulated moment.
 @lru_cache(maxsize=64)
+def _span_of(
+    duration: Duration, size: BarSize, end_ns: int, use_rth: bool, calendar: Calendar, format_date: int, zone: str
+) -> _Span | None:
+    """Return the span of a request; None where there is nothing to count back to, before the first session."""
+    try:
+        start_ns = _start_of(duration, size, end_ns, use_rth, calendar)
+    except SessionRangeError:
+        return None
+    shown = start_ns if size.unit == "second" else at(_utc_date(start_ns), "00:00")
+    return _Span(start_ns, end_ns, format_moment(shown, format_date, zone), format_moment(end_ns, format_date, zone))
+
+
 def _start_of(duration: Duration, size: BarSize, end_ns: int, use_rth: bool, calendar: Calendar) -> int:
     """Return from when on bars are shown: for day bars a midnight in UTC, as their stamps are."""
     if duration.unit == "S" and size.unit == "second":

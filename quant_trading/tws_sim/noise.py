@@ -67,11 +67,11 @@ def name_key(name: str) -> int:
 
 
 def _scramble(state: KeyArray) -> KeyArray:
-    # In place wherever it can be: most of the market is made here.
+    # In place wherever it can be, `state` included: most of the market is made here.
     mixed = state >> _BITS_30
     mixed ^= state
     mixed *= _M1_U
-    shifted = mixed >> _BITS_27
+    shifted = np.right_shift(mixed, _BITS_27, out=state)
     mixed ^= shifted
     mixed *= _M2_U
     np.right_shift(mixed, _BITS_31, out=shifted)
@@ -147,8 +147,9 @@ def normals_of(bits: KeyArray) -> FloatArray:
     np.right_shift(total, _BITS_32, out=other)
     total &= _LOWER
     total += other
-    # Processors turn numbers with a sign into fractions, those without take twice as long.
-    x = total.view(np.int64).astype(np.float64)
+    # Processors turn numbers with a sign into fractions; those without take twice as long.
+    x = other.view(np.float64)
+    x[...] = total.view(np.int64)
     x -= _WORDS_MEAN
     x *= _PER_WORDS_DEVIATION
     stretch = np.multiply(x, x, out=total.view(np.float64))

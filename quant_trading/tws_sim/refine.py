@@ -284,7 +284,11 @@ def _path(
 def _folded(raw: FloatArray, low: IntArray, high: IntArray) -> IntArray:
     """Return prices on whole ticks, those beyond low or high turned back at it."""
     width = (high - low).astype(np.float64)[:, None]
-    folded = np.mod(raw - low[:, None], np.maximum(2.0 * width, 1.0))
+    period = np.maximum(2.0 * width, 1.0)
+    folded = raw - low[:, None]
+    # Most lie within; remainders are slow.
+    beyond = (folded < 0.0) | (folded >= period)
+    folded[beyond] = np.mod(folded[beyond], np.broadcast_to(period, folded.shape)[beyond])
     folded = np.where(folded > width, 2.0 * width - folded, folded)
     return low[:, None] + np.maximum(np.rint(folded), 0.0).astype(np.int64)
 
@@ -298,8 +302,8 @@ def _seen(
         wandering: int64[P, n + 1], the course at the begin of the first part and at the end of each.
     """
     path = np.zeros_like(wandering)
-    row, part = np.nonzero(active)
-    path[row, traded_so_far[row, part]] = wandering[row, part + 1]
+    place = traded_so_far + np.arange(0, path.size, path.shape[1])[:, None]
+    path.ravel()[place[active]] = wandering[:, 1:][active]
     path[:, 0] = open_
     path[np.arange(len(path)), traded_so_far[:, -1]] = close
     return path

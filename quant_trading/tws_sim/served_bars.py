@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quant_trading.tws_sim.aggregate import aggregate, concat, group_starts, no_bars, rows
+from quant_trading.tws_sim.aggregate import aggregate, concat, group_starts, no_bars, rows, with_last
 from quant_trading.tws_sim.series import DAY_SECONDS, SECOND_NS, Series
 from quant_trading.tws_sim.tape import BarSize, FloatArray, IntArray, TapeBars, What
 
@@ -58,17 +58,18 @@ def daily_bars(
     begun = int(series.midnight_ns.searchsorted(start_ns))
     if begun == len(stamps):
         return no_bars()
-    # A week that began before start_ns is built whole, then dropped by its stamp.
-    earlier = _periods(stamps[max(0, begun - _MOST_SESSIONS) : begun + 1], size.unit)
-    first = begun + 1 - len(earlier) + int(earlier.searchsorted(earlier[-1]))
+    first = begun
+    if size.unit != "day":
+        # A week that began before start_ns is built whole, then dropped by its stamp.
+        earlier = _periods(stamps[max(0, begun - _MOST_SESSIONS) : begun + 1], size.unit)
+        first = begun + 1 - len(earlier) + int(earlier.searchsorted(earlier[-1]))
     last = int(opens.searchsorted(end_ns))
     if last <= first:
         return no_bars()
     days = series.days.rows(first, last) if use_rth else series.all_hours_days(first, last)
     if closes[last - 1] > end_ns:
         running = series.day_until(last - 1, end_ns, use_rth)
-        today = _with_stamps(running, stamps[last - 1 : last]) if len(running) else rows(days, slice(0, 0))
-        days = concat([rows(days, slice(0, last - first - 1)), today])
+        days = with_last(days, running) if len(running) else rows(days, slice(0, -1))
     days = _side(days, what, np.arange(first, first + len(days), dtype=np.int64), series)
     days = adjust(days, days.start_ns)
     if size.unit != "day":
