@@ -110,7 +110,11 @@ def run_column(
     """Fill `sides` at begin, begin + stride, ... below `end`, from and into `state` (6 numbers)."""
     count, fast, slow, average, before = state[0], state[1], state[2], state[3], state[4]
     side = int(state[5])
+    rest = end
     for at in range(begin, end, stride):
+        if count > first_valid:
+            rest = at
+            break
         price = close[at]
         if price == price:
             if count >= first_valid:
@@ -151,6 +155,22 @@ def run_column(
                             average /= need_signal
                     before = line - average
         sides[at] = side if count > first_valid else -128
+    # The same step without the questions that are settled by now: as it stands, this loop takes half the time.
+    for at in range(rest, end, stride):
+        price = close[at]
+        if price == price:
+            fast += alpha_fast * (price - fast)
+            slow += alpha_slow * (price - slow)
+            line = fast - slow
+            average += alpha_signal * (line - average)
+            now = line - average
+            if now > 0.0:
+                if before <= 0.0:
+                    side = 1
+            elif now < 0.0 <= before:
+                side = -1
+            before = now
+        sides[at] = side
     state[0], state[1], state[2], state[3], state[4], state[5] = count, fast, slow, average, before, float(side)
 
 

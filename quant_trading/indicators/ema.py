@@ -50,20 +50,29 @@ def run_ema(
     for j in range(n_columns):
         average = 0.0
         count = 0
-        for at in range(j, n_bars * n_columns, n_columns):
+        rest = end = n_bars * n_columns
+        for at in range(j, end, n_columns):
+            if count == ready:
+                rest = at
+                break
             value = values[at]
             if value == value:
+                count += 1
+                if count > skip:
+                    average += value
                 if count == ready:
-                    average += alpha * (value - average)
+                    average /= need
+                    value = average
                 else:
-                    count += 1
-                    if count > skip:
-                        average += value
-                    if count == ready:
-                        average /= need
-                    else:
-                        value = float("nan")
-            out[at] = average if value == value else value
+                    value = float("nan")
+            out[at] = value
+        for at in range(rest, end, n_columns):
+            value = values[at]
+            if value == value:
+                average += alpha * (value - average)
+                out[at] = average
+            else:
+                out[at] = value
 
 
 class EmaStep:
