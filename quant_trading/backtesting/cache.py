@@ -295,18 +295,18 @@ class _Rows(NamedTuple):
     def text(self) -> str:
         """Return the objects with commas between."""
         form = ",".join(f"{json.dumps(name)}:%s" for name in self.columns)
-        texts = [c if isinstance(c, list) else _numbers(c).split(",") for c in self.columns.values()]
+        texts = [c if isinstance(c, list) else _numbers(c).decode().split(",") for c in self.columns.values()]
         rows = zip(*texts, strict=True) if texts[0] else ()
         return "},{".join([form % row for row in rows])
 
 
 def _text(document: Mapping[str, Any]) -> bytes:
-    pieces: list[str] = []
+    pieces: list[bytes] = []
     _write(document, pieces.append)
-    return ("".join(pieces) + "\n").encode()
+    return b"".join([*pieces, b"\n"])
 
 
-def _write(value: Any, say: Callable[[str], None]) -> None:
+def _write(value: Any, say: Callable[[bytes], None]) -> None:
     """Say `value` as JSON, piece by piece: most of a file are a few long columns.
 
     Raises:
@@ -314,25 +314,25 @@ def _write(value: Any, say: Callable[[str], None]) -> None:
     """
     if isinstance(value, Mapping):
         for k, (name, item) in enumerate(value.items()):
-            say(f"{',' if k else '{'}{_plain(name)}:")
+            say(b"%c%b:" % (b"," if k else b"{", _plain(name)))
             _write(item, say)
-        say("}" if value else "{}")
+        say(b"}" if value else b"{}")
     elif isinstance(value, np.ndarray | _Gapped):
-        say("[")
+        say(b"[")
         say(joined(value.values) if isinstance(value, _Gapped) else _numbers(value))
-        say("]")
+        say(b"]")
     elif isinstance(value, _Rows):
-        rows = value.text()
-        say(f"[{{{rows}}}]" if rows else "[]")
+        rows = value.text().encode()
+        say(b"[{%b}]" % rows if rows else b"[]")
     else:
         say(_plain(value))
 
 
-def _plain(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+def _plain(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
 
 
-def _numbers(values: Any) -> str:
+def _numbers(values: Any) -> bytes:
     """Return the numbers with commas between; arrays of floats are most of what a file holds."""
     if values.dtype.kind != "f":
         return joined_whole(values)

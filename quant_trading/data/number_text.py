@@ -7,6 +7,7 @@ Both compute with pairs of doubles that hold a product exactly (Dekker), and kno
 those few numbers are left to Python.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ _LOWEST, _HIGHEST = -4, 8  # exponents of the first digit of what is written her
 _BOUNDS = np.array([1e-4, 1e-3, 1e-2, 1e-1, *(10.0**k for k in range(_HIGHEST + 2))])
 _TEN = np.array([10**k for k in range(19)])
 _GROUP = 10_000  # digits are written four at a time
-_CHUNK = 1 << 14  # work arrays of about the size of the cache, and few calls for each
+_CHUNK = 1 << 13  # work arrays that fit into the cache, and below the size for which memory is asked of the system
 _FEW = 48  # so many are written sooner one by one
 _ROOM = 7  # words of four characters that hold any number and its comma
 
@@ -66,20 +67,27 @@ def _product(left: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArra
     return product, error
 
 
-def joined(values: FloatArray) -> str:
+def joined(values: FloatArray) -> bytes:
     """Return the numbers as JSON has them, with commas between: `repr()` of each, null for what is not finite."""
     if len(values) <= _FEW:
-        return ",".join([_one(value) for value in values.tolist()])
-    parts = [_written(np.ascontiguousarray(values[i : i + _CHUNK])) for i in range(0, len(values), _CHUNK)]
-    return b"".join(parts)[1:].decode()
+        return ",".join([_one(value) for value in values.tolist()]).encode()
+    return _without_first_comma(_written(np.ascontiguousarray(chunk)) for chunk in _chunks(values))
 
 
-def joined_whole(values: IntArray) -> str:
+def joined_whole(values: IntArray) -> bytes:
     """Return whole numbers with commas between; int64[T]."""
     if len(values) <= _FEW or int(values.min()) < 0 or int(values.max()) >= _GROUP**3:
-        return ",".join(map(str, values.tolist()))
-    chunks = (values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK))
-    return b"".join([_text(_rows([_word(","), *_whole_words(chunk)], len(chunk))) for chunk in chunks])[1:].decode()
+        return ",".join(map(str, values.tolist())).encode()
+    return _without_first_comma(_text(_rows([_word(","), *_whole_words(part)], len(part))) for part in _chunks(values))
+
+
+def _chunks(values: Any) -> Iterator[Any]:
+    return (values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK))
+
+
+def _without_first_comma(texts: Iterator[bytes]) -> bytes:
+    first = next(texts)
+    return b"".join([first[1:], *texts])
 
 
 def _one(value: float) -> str:
@@ -95,7 +103,8 @@ def _rows(words: list[Any], count: int, room: int = 0) -> Any:
 
 
 def _text(rows: Any) -> bytes:
-    return bytes(rows.tobytes().translate(None, b"\0"))
+    without: bytes = rows.tobytes().translate(None, b"\0")
+    return without
 
 
 def _are_whole(values: FloatArray) -> bool:

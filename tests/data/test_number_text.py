@@ -18,7 +18,7 @@ def by_python(values):
 
 def check(values):
     values = np.asarray(values, dtype=np.float64)
-    assert joined(values) == by_python(values)
+    assert joined(values).decode() == by_python(values)
 
 
 cents = st.integers(-(10**9), 10**9).map(lambda n: n / 100)
@@ -55,7 +55,7 @@ def test_random_bits_and_walks_of_several_chunks():
 @pytest.mark.parametrize("count", [0, 1, 2, 48, 49, 16_384, 16_385])
 def test_any_count_is_a_list_in_json(count):
     values = np.random.default_rng(count).normal(0.0, 50.0, count)
-    assert json.loads(f"[{joined(values)}]") == values.tolist()
+    assert json.loads(b"[%b]" % joined(values)) == values.tolist()
 
 
 def test_strided_columns_and_the_sign_of_zero():
@@ -69,7 +69,7 @@ def test_strided_columns_and_the_sign_of_zero():
 def test_whole_numbers_with_and_without_a_point(most, least):
     values = np.random.default_rng(most % 97).integers(0, most, 5_000, endpoint=True)
     values[:2] = most, least
-    assert joined_whole(values) == ",".join(str(value) for value in values.tolist())
+    assert joined_whole(values).decode() == ",".join(str(value) for value in values.tolist())
     check(values)
 
 
