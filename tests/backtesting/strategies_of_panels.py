@@ -6,6 +6,7 @@ drawn number of bars and symbols is cut: a failure shrinks to fewer bars without
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -114,9 +115,13 @@ def _targets(rng: np.random.Generator, traits: Traits, values: tuple[float, ...]
     return drawn
 
 
+@cache
+def _sessions_from(start: date) -> tuple[date, ...]:
+    return tuple(session.day for session in sessions_between(start, start + timedelta(days=100)))
+
+
 def _days(traits: Traits) -> list[date]:
-    days = [s.day for s in sessions_between(traits.start, traits.start + timedelta(days=100))]
-    return [day for day in days for _ in range(traits.bars_a_session)][:MOST_BARS]
+    return [day for day in _sessions_from(traits.start) for _ in range(traits.bars_a_session)][:MOST_BARS]
 
 
 def _events(
@@ -152,6 +157,10 @@ def make_market(traits: Traits, unit: str) -> Market:
     )
 
 
+# A strategy that is made anew for every example is also checked and prepared anew, a tenth of the time of a property.
+
+
+@cache
 def _traits() -> st.SearchStrategy[Traits]:
     return st.builds(
         Traits,
@@ -171,11 +180,13 @@ def _traits() -> st.SearchStrategy[Traits]:
     )
 
 
+@cache
 def markets(unit: str) -> st.SearchStrategy[Market]:
     """Draw markets with targets in weights or shares."""
     return _traits().map(lambda traits: make_market(traits, unit))
 
 
+@cache
 def changed_markets(unit: str) -> st.SearchStrategy[tuple[Market, Market, int]]:
     """Draw a market, the same one with other bars and targets from bar t on, and t."""
 
@@ -218,12 +229,14 @@ _VALUES: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
+@cache
 def rules(**fixed: Any) -> st.SearchStrategy[Rules]:
     """Draw settings, each on its own; `fixed` ones stay."""
     drawn = {name: st.sampled_from(values) for name, values in _VALUES.items() if name not in fixed}
     return st.builds(Rules, **drawn, **{name: st.just(value) for name, value in fixed.items()})
 
 
+@cache
 def rules_with_everything(**fixed: Any) -> st.SearchStrategy[Rules]:
     """Draw settings that leave nothing off: costs, a plan, slippage, a margin rule, volume, exits, delisting."""
     kept = (

@@ -18,6 +18,9 @@ from tests.backtesting.strategies_of_panels import changed_markets, markets, rul
 quick = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 deep = settings(quick, max_examples=600)
 any_rules = st.one_of(rules(), rules_with_everything())
+rules_on_margin = st.one_of(
+    *(some(margin=margin) for margin in ("cash", "margin") for some in (rules, rules_with_everything))
+)
 
 
 class Replay:
@@ -141,10 +144,9 @@ def check_trades(data: st.DataObject) -> None:
 
 def check_limits(data: st.DataObject) -> None:
     """Cash is not overdrawn by a buy, leverage not exceeded by an opening, a bar's volume not either."""
-    margin = data.draw(st.sampled_from(["cash", "margin"]))
-    market, terms, account = run(data, st.one_of(rules(margin=margin), rules_with_everything(margin=margin)))
+    market, terms, account = run(data, rules_on_margin)
     told = Replay(market, terms, account).run()
-    if margin == "cash":
+    if terms.margin == "cash":
         assert told.least_cash >= -1e-6
         assert (account.ledger.holdings >= 0.0).all()
     else:
