@@ -111,3 +111,11 @@ def test_a_part_of_the_equity_is_not_taken_for_as_many_shares(compiled):
     account = lanes.run(close, close, sides, 1.0, rules, compiled)
     expected = simulate((close, close, close, close, close), signal_of(sides), rules, compiled=False)
     assert account.fills.quantity.tolist() == expected.fills.quantity.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_bar_that_is_missing_has_the_last_price_known_be_it_the_first(compiled):
+    close = np.array([[100.0], [np.nan], [110.0]])
+    rules = rules_of(initial_capital=1000.0, cost_rate=0.0, fill=SAME_CLOSE)
+    account = lanes.run(close, close, np.ones((3, 1), dtype=np.int8), 1.0, rules, compiled)
+    assert account.ledger.equity.tolist() == [1000.0, 1000.0, 1010.0]
