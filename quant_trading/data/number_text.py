@@ -27,6 +27,7 @@ _BOUNDS = np.array([1e-4, 1e-3, 1e-2, 1e-1, *(10.0**k for k in range(_HIGHEST + 
 _TEN = np.array([10**k for k in range(19)])
 _GROUP = 10_000  # digits are written four at a time
 _CHUNK = 1 << 13  # work arrays that fit into the cache, and below the size for which memory is asked of the system
+_POWER_BITS, _FRACTION_BITS = 0x7FF << 52, (1 << 52) - 1  # of a float: 2**exponent, and what is beside it
 _FEW = 48  # so many are written sooner one by one
 _ROOM = 7  # words of four characters that hold any number and its comma
 
@@ -121,10 +122,9 @@ def _written(values: FloatArray) -> bytes:
     size = np.abs(values)
     is_plain = (size >= _BOUNDS[0]) & (size < _BOUNDS[-1])
     given = np.where(is_plain, size, 1.0)
-    fraction, binary = np.frexp(given)
-    exponent = ((binary.astype(np.int64) - 1) * 1233) >> 12  # log10(2) is 1233 / 4096: this exponent or the next
+    exponent = ((given.view(np.int64) >> 52) - 1023) * 1233 >> 12  # log10(2) is 1233 / 4096: this one or the next
     exponent += given >= _BOUNDS[exponent + 1 - _LOWEST]
-    digits, is_sure = _shortest(given, exponent, fraction == 0.5)
+    digits, is_sure = _shortest(given, exponent)
     # The text reads back as the number, so no whole number lies between them.
     whole = given.astype(np.int64)
     rest = digits - whole * _TEN[np.minimum(16 - exponent, 16)]
@@ -134,16 +134,17 @@ def _written(values: FloatArray) -> bytes:
     others = np.flatnonzero(~(is_plain & is_sure | is_zero))
     if 2 * len(others) > len(values):
         return "".join([f",{_one(value)}" for value in values.tolist()]).encode()
-    sign = np.where(np.signbit(values), _word(",-"), _word(","))
+    sign = _SIGNS[np.signbit(values).view(np.uint8)]
     words = [sign, *_whole_words(whole), _word("."), *_decimal_words(rest, exponent)]
     rows = _rows(words, len(values), _ROOM if len(others) else 0)
-    for i in others.tolist():
-        text = f",{_one(float(values[i]))}".encode().ljust(4 * rows.shape[1], b"\0")
-        rows[i] = np.frombuffer(text, dtype=np.uint32)
+    if len(others):
+        width = 4 * rows.shape[1]
+        texts = [f",{_one(value)}".encode().ljust(width, b"\0") for value in values[others].tolist()]
+        rows[others] = np.frombuffer(b"".join(texts), dtype=np.uint32).reshape(len(others), -1)
     return _text(rows)
 
 
-def _shortest(size: FloatArray, exponent: IntArray, is_power: Any) -> tuple[IntArray, Any]:
+def _shortest(size: FloatArray, exponent: IntArray) -> tuple[IntArray, Any]:
     """Return the digits of the shortest text, zeros added up to 17, and whether they are known for sure.
 
     Of 15, 16 and 17 digits the fewest that read back: the nearest decimal of so many digits must be nearer than
@@ -154,19 +155,23 @@ def _shortest(size: FloatArray, exponent: IntArray, is_power: Any) -> tuple[IntA
     whole = np.rint(error)
     rest = error - whole  # -0.5 .. 0.5
     exact = product.astype(np.int64) + whole.astype(np.int64)
-    half = 0.5 * np.spacing(size) * scale
-    found, is_sure = exact, np.abs(rest) < 0.5
-    for step in (10, 100):  # the shorter one is taken where both read back
-        digits = exact // step * step
-        over = (exact - digits) + rest
-        digits += np.where(over > 0.5 * step, step, 0)
-        away = np.minimum(over, step - over)
-        reads_back = away < half * (1.0 - 1e-12)
-        found = np.where(reads_back, digits, found)
-        # Between the two bounds, or halfway between two texts, only exact arithmetic tells.
-        is_sure = np.where(reads_back, over != 0.5 * step, is_sure & (away > half * (1.0 + 1e-12)))
+    bits = size.view(np.int64)
+    half = (bits & _POWER_BITS).view(np.float64) * 2.0**-53 * scale
+    doubt = 1e-12 * half
+    tail = (exact - exact // 100 * 100).astype(np.float64)
+    last = tail - 10.0 * np.floor(0.1 * tail)
+    change = np.zeros(len(size))
+    is_sure = np.abs(rest) < 0.5
+    for step, end in ((10.0, last), (100.0, tail)):  # the shorter one is taken where both read back
+        over = end + rest
+        up = step - over
+        away = np.minimum(over, up) - half
+        change += ((over > up) * step - end - change) * (away < 0.0)  # all whole: exact, and faster than a choice
+        # Where a text just reads back, or just does not, or is halfway between two, only exact arithmetic tells.
+        is_sure &= (np.abs(away) > doubt) & (over != up)
     # Below a power of two the floats are twice as dense.
-    is_sure &= ~(is_power & ((found != exact) | (rest != 0.0)))
+    is_sure &= (bits & _FRACTION_BITS != 0) | (change == 0.0) & (rest == 0.0)
+    found = exact + change.astype(np.int64)
     return found, is_sure & (exact >= 10**16) & (found < 10**17)
 
 
@@ -192,7 +197,7 @@ def _decimal_words(rest: IntArray, exponent: IntArray) -> list[Any]:
     Args:
         rest: what stands after the point, in units of 10**(exponent - 16).
     """
-    full, _, end = _tables()
+    _, _, both = _tables()
     unit = _TEN[8 - exponent]
     upper = rest // unit
     lower = (rest - upper * unit) * _TEN[exponent - _LOWEST]  # 12 digits after the 8 of `upper`
@@ -204,18 +209,19 @@ def _decimal_words(rest: IntArray, exponent: IntArray) -> list[Any]:
     above = upper // _GROUP
     groups += [upper - above * _GROUP, above]
     words: list[Any] = []
-    is_end: Any = np.ones(len(rest), dtype=bool)
+    table = np.full(len(rest), _GROUP)  # the table of ends stands behind that of all digits
     for k, group in enumerate(groups):  # from the end on
         if not words and not group.any():
             if k < len(groups) - 1:
                 continue
             return [_word("0")]
-        words.append(np.where(is_end, end[group], full[group]))
-        is_end &= group == 0
-    words[-1] = np.where(is_end, _word("0"), words[-1])
+        words.append(both[group + table])
+        np.copyto(table, 0, where=group > 0)
+    words[-1] = np.where(table > 0, _word("0"), words[-1])
     return words[::-1]
 
 
+_SIGNS = np.frombuffer(b",\0\0\0,-\0\0", dtype=np.uint32)  # by whether a number is below 0
 _made: list[tuple[Any, Any, Any]] = []
 
 
@@ -225,7 +231,8 @@ def _word(text: str) -> Any:
 
 
 def _tables() -> tuple[Any, Any, Any]:
-    """Return uint32[10000] thrice: four characters of each number, without zeros before it, without zeros at its end.
+    """Return four characters of each number as uint32[10000]: all of them; without zeros before it; and in one table
+    of twice the length all of them and then those without zeros at its end.
 
     Characters that are left out are zero bytes; nothing is left of 0 itself.
     """
@@ -239,5 +246,5 @@ def _tables() -> tuple[Any, Any, Any]:
             begin[number < 10 ** (3 - k), k] = 0
             end[number % 10 ** (4 - k) == 0, k] = 0
         full, first, last = (table.view(np.uint32).ravel() for table in (text, begin, end))
-        _made.append((full, first, last))
+        _made.append((full, first, np.concatenate((full, last))))
     return _made[0]
