@@ -11,13 +11,14 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import referencing
 
 from quant_trading.backtesting.run_backtest import main
 from quant_trading.data.store import save_bars
 from quant_trading.domain.bars import BarPanel
 from tests.backtesting.panels import random_panel
 
-SCHEMA = Path(__file__).parents[2] / "quant_trading" / "backtesting" / "backtest.schema.json"
+SCHEMAS = Path(__file__).parents[2] / "quant_trading" / "backtesting"
 BARS = 1200
 
 
@@ -63,6 +64,22 @@ def document(symbol: str, folder: str = "backtest_results") -> dict[str, Any]:
     return found
 
 
+def follow_their_schemas(folder: Path) -> list[str]:
+    """Check every file of a run; return their names."""
+    schemas = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in SCHEMAS.glob("*.schema.json")}
+    registry = referencing.Registry().with_resources(
+        (name, referencing.Resource.from_contents(schema)) for name, schema in schemas.items()
+    )
+    paths = sorted(folder.iterdir())
+    for path in paths:
+        schema = schemas[f"{path.stem.rpartition('_')[2]}.schema.json"]
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.Draft202012Validator(schema, registry=registry).validate(
+            json.loads(path.read_text(encoding="utf-8"))
+        )
+    return [path.name for path in paths]
+
+
 def test_the_command_of_the_specification(capsys: pytest.CaptureFixture[str]) -> None:
     market("AAPL", "MSFT", "ZZZ")
     assert main(["--timeframe", "5m", "--data-dir", "market_data"]) == 0
@@ -81,12 +98,13 @@ def test_the_command_of_the_specification(capsys: pytest.CaptureFixture[str]) ->
 def test_the_files_follow_their_schema_and_add_up() -> None:
     market("AAPL", "MSFT")
     assert run("--commission", "1", "--plan", "ibkr_fixed") == 0
-    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert follow_their_schemas(Path("backtest_results/5m")) == [
+        "AAPL_backtest.json", "MSFT_backtest.json", "account.json",
+    ]  # fmt: skip
     account = json.loads(Path("backtest_results/5m/account.json").read_text(encoding="utf-8"))
     profit = 0.0
     for symbol in ("AAPL", "MSFT"):
         found = document(symbol)
-        validator.validate(found)
         assert len(found["candles"]["time"]) == found["period"]["bars"] == BARS
         assert len(found["indicators"]["macd"]) == BARS
         assert found["trades"], symbol
@@ -99,6 +117,18 @@ def test_the_files_follow_their_schema_and_add_up() -> None:
         profit += found["summary"]["net_profit"]
     assert account["final_equity"] == pytest.approx(1_000_000.0 + profit, abs=1e-6)
     assert account["equity"]["value"][-1] == pytest.approx(account["final_equity"], abs=1e-9)
+
+
+def test_a_run_without_trades_and_with_findings_follows_its_schema() -> None:
+    market("AAPL", "MSFT")
+    path = Path("market_data/AAPL_5m.csv")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:300] + lines[400:]), encoding="utf-8")  # a hole
+    assert run("--accounting", "weights", "--sizing", "targets") == 0
+    assert follow_their_schemas(Path("backtest_results/5m")) == ["account.json"]
+    account = json.loads(Path("backtest_results/5m/account.json").read_text(encoding="utf-8"))
+    assert account["findings"]
+    assert account["per_symbol"] == {}
 
 
 def test_without_a_symbol_of_the_default_list_all_there_are_run() -> None:
@@ -246,6 +276,10 @@ def test_a_sweep_shows_the_best_and_what_it_is_worth(capsys: pytest.CaptureFixtu
     assert "SWEEP: MACD, 15 runs, best by Sharpe" in shown  # 5 x 3 combinations
     assert "Deflated Sharpe" in shown
     assert "WALK-FORWARD: " in shown
+    assert follow_their_schemas(Path("backtest_results/5m")) == ["AAPL_backtest.json", "account.json", "sweep.json"]
+    swept = json.loads(Path("backtest_results/5m/sweep.json").read_text(encoding="utf-8"))
+    assert {len(column) for part in ("parameters", "figures") for column in swept[part].values()} == {15}
+    assert len(swept["walk_forward"]) > 1
     page = Path("sweep.html").read_text(encoding="utf-8")
     assert "Parameter sweep" in page
     assert "http://" not in page.replace("http://www.w3.org/", "")
@@ -294,7 +328,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_sample_bars_make_the_first_run_possible(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "quant_trading.backtesting.run_backtest", "--timeframe", "1d", "--sample",
                "--symbols", "AAPL", "SMR", "--strategy", "REVERSAL"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(SCHEMA.parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(SCHEMAS.parents[1])}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert "made up (seed 7)" in done.stdout
