@@ -19,20 +19,33 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from importlib.metadata import version
 from io import StringIO
+from operator import truediv
 from pathlib import Path
 from typing import Any
 
-from benchmarks.client_work import own_work
+from benchmarks.client_work import FIRST_ORDER, own_work
 from benchmarks.front_doors import ROOT
-from quant_trading.refdata.sessions import at
+from benchmarks.order_floor import FLOOR_ORDERS
+from benchmarks.simulated import (
+    HOST,
+    START,
+    VERSION,
+    Figure,
+    connected,
+    frames,
+    logged_on,
+    market,
+    running,
+    send,
+    simulator_process,
+    stocks,
+    with_client,
+)
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.connection import Session
 from quant_trading.tws_sim.fields import encode
@@ -42,71 +55,12 @@ from quant_trading.tws_sim.sources import open_source
 from quant_trading.tws_sim.tape import Contract
 from quant_trading.tws_sim.wire import encode_frame
 
-VERSION = 178
-START = at(date(2026, 11, 19), "10:00") + 500_000_000
 SECOND_NS = 1_000_000_000
-HOST = "127.0.0.1"
 LINES = 100
 TICK_SECONDS = 300
 ORDERS = 1000
 # A tick type that the market does not send: the end, with the figures of the other process.
 LAST_WORDS = 999
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the table; `goal` is reached at or above it, at or below it when `is_ceiling`."""
-
-    name: str
-    value: float
-    unit: str
-    goal: float | None = None
-    is_ceiling: bool = False
-
-    def __str__(self) -> str:
-        """Return the line."""
-        shown = f"{self.value:,.0f}" if self.value >= 100 else f"{self.value:.3g}"
-        line = f"{self.name:<58} {shown:>12} {self.unit:<8}"
-        if self.goal is None:
-            return line.rstrip()
-        is_met = self.value <= self.goal if self.is_ceiling else self.value >= self.goal
-        sign = "<=" if self.is_ceiling else ">="
-        return f"{line} goal {sign} {self.goal:,g}: {'met' if is_met else 'missed'}"
-
-
-def market(**settings: Any) -> Simulator:
-    """Return the built-in market on a Thursday morning."""
-    return Simulator(open_source("seed:7"), SimConfig(**settings), START)
-
-
-def logged_on(simulator: Simulator, client_id: int = 1) -> Session:
-    """Return a ready session of a client without a library."""
-    session = simulator.connect()
-    words = f"v{VERSION}..{VERSION}".encode()
-    session.receive(b"API\0" + len(words).to_bytes(4, "big") + words)
-    send(session, "startApi", clientId=client_id)
-    session.data_to_send()
-    return session
-
-
-def send(session: Session, name: str, **values: Any) -> None:
-    """Give the session one request."""
-    session.receive(encode_frame(encode(REQUEST_NAMES[name], values, VERSION)))
-
-
-def stocks(simulator_tape: Any, count: int) -> list[Contract]:
-    """Return `count` dollar stocks of the market, over again when it has fewer."""
-    found = [c for c in simulator_tape.contracts() if (c.sec_type, c.currency) == ("STK", "USD")]
-    return [found[place % len(found)] for place in range(count)]
-
-
-def frames(data: bytes) -> int:
-    """Return how many messages are in a server's bytes."""
-    count = place = 0
-    while place < len(data):
-        place += 4 + int.from_bytes(data[place : place + 4], "big")
-        count += 1
-    return count
 
 
 def additions_per_second() -> float:
@@ -150,40 +104,6 @@ def bench_ticks() -> list[Figure]:
         count += frames(session.data_to_send())
     took = time.process_time() - begun
     return [Figure("level 1 of 100 stocks, market to bytes, one core", count / took, "ticks/s", 200_000)]
-
-
-async def connected(port: int, client_id: int = 1) -> Any:
-    """Return an ib_async client without its limit of 45 messages a second."""
-    from ib_async import IB
-
-    ib = IB()
-    ib.client.MaxRequests = 0
-    await ib.connectAsync(HOST, port, clientId=client_id, timeout=20)
-    return ib
-
-
-@contextmanager
-def running(command: list[str], port_file: Path) -> Iterator[int]:
-    """Run a server in a process of its own, so that it shares no lock with the client; yield its port."""
-    with subprocess.Popen(
-        [sys.executable, "-m", *command, str(port_file)], cwd=ROOT, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-    ) as server:
-        try:
-            while not port_file.exists() and server.poll() is None:
-                time.sleep(0.05)
-            yield int(port_file.read_text(encoding="utf-8"))
-        finally:
-            server.terminate()
-
-
-@contextmanager
-def simulator_process() -> Iterator[int]:
-    """Run `desk sim` with the built-in market standing still; yield its port."""
-    command = ["quant_trading.tools.sim", "--port", "0", "--source", "seed:7", "--speed", "0"]
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["--now", "2026-11-19 10:00", "--port-file"]
-        with running([*command, *options], Path(folder, "port")) as port:
-            yield port
 
 
 class _Hurried(asyncio.Protocol):
@@ -240,15 +160,6 @@ def serve_ticks(port_file: Path) -> int:
     return 0
 
 
-async def with_client(port: int, program: Callable[[Any], Awaitable[list[Figure]]]) -> list[Figure]:
-    """Run a program with an ib_async client."""
-    ib = await connected(port)
-    try:
-        return await program(ib)
-    finally:
-        ib.disconnect()
-
-
 def bench_client_ticks() -> list[Figure]:
     """The same market through a socket, decoded by ib_async in another process."""
 
@@ -287,34 +198,50 @@ def bench_client_ticks() -> list[Figure]:
 
 
 def bench_orders() -> list[Figure]:
-    """From placeOrder to the fill event: of a client at rest, of the client library alone, and one after the other."""
-
-    async def program(ib: Any) -> list[Figure]:
-        from ib_async import Stock
-
-        [stock] = await ib.qualifyContractsAsync(Stock("AAPL", "SMART", "USD"))
-        trips = []
-        for _ in range(ORDERS):
-            begun = time.perf_counter()
-            await ib.reqCurrentTimeAsync()
-            trips.append((time.perf_counter() - begun) * 1000)
-        quiet = sorted([await order_to_fill(ib, stock, place, at_rest=True) for place in range(ORDERS + 100)][100:])
-        begun = time.perf_counter()
-        busy = [await order_to_fill(ib, stock, place, at_rest=False) for place in range(ORDERS)]
-        per_second = ORDERS / (time.perf_counter() - begun)
-        return [
-            Figure("market order to fill, ib_async at rest, median of 1000", statistics.median(quiet), "ms", 0.5, True),
-            Figure("  95 of 100 within", quiet[949], "ms"),
-            Figure("  99 of 100 within", quiet[989], "ms"),
-            Figure("  of it ib_async's own work, no socket, no simulator", own, "ms"),
-            Figure("  a round trip without work (reqCurrentTime), median", statistics.median(trips), "ms"),
-            Figure("orders at once one after the other: to fill, median", statistics.median(busy), "ms"),
-            Figure("  orders filled", per_second, "orders/s"),
-        ]
-
+    """From placeOrder to the fill event: of a client at rest, of the least there can be, and one after the other."""
     own = statistics.median(asyncio.run(own_work(logged_on(market()), ORDERS + 100))[100:])
-    with simulator_process() as port:
-        return asyncio.run(with_client(port, program))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        simulator_process() as port,
+        running(["benchmarks.order_floor"], Path(folder, "port")) as floor_port,
+    ):
+        return asyncio.run(_orders(port, floor_port, own))
+
+
+async def _orders(port: int, floor_port: int, own: float) -> list[Figure]:
+    """Place orders with the simulator and with the server that has its answers ready, in turns."""
+    from ib_async import Stock
+
+    ib, least = await connected(port), await connected(floor_port)
+    [stock] = await ib.qualifyContractsAsync(Stock("AAPL", "SMART", "USD"))
+    trips = []
+    for _ in range(ORDERS):
+        begun = time.perf_counter()
+        await ib.reqCurrentTimeAsync()
+        trips.append((time.perf_counter() - begun) * 1000)
+    least.client.updateReqId(FIRST_ORDER)
+    quiet, floor = [], []
+    for place in range(FLOOR_ORDERS):
+        quiet.append(await order_to_fill(ib, stock, place, at_rest=True))
+        floor.append(await order_to_fill(least, stock, place, at_rest=True))
+    quiet, floor = sorted(quiet[100:]), sorted(floor[100:])
+    begun = time.perf_counter()
+    busy = [await order_to_fill(ib, stock, place, at_rest=False) for place in range(ORDERS)]
+    per_second = ORDERS / (time.perf_counter() - begun)
+    ib.disconnect()
+    least.disconnect()
+    ours, best = statistics.median(quiet), statistics.median(floor)
+    return [
+        Figure("market order to fill, ib_async at rest, median of 1000", ours, "ms", 0.5, True),
+        Figure("  the same bytes sent at once by a server without work", best, "ms"),
+        Figure("  ours beside it", ours / best, "times"),
+        Figure("  95 of 100 within", quiet[949], "ms"),
+        Figure("  99 of 100 within", quiet[989], "ms"),
+        Figure("  of it ib_async's own work, no socket, no simulator", own, "ms"),
+        Figure("  a round trip without work (reqCurrentTime), median", statistics.median(trips), "ms"),
+        Figure("orders at once one after the other: to fill, median", statistics.median(busy), "ms"),
+        Figure("  orders filled", per_second, "orders/s"),
+    ]
 
 
 async def order_to_fill(ib: Any, stock: Any, place: int, *, at_rest: bool) -> float:
@@ -384,12 +311,24 @@ def bench_connect() -> list[Figure]:
 # Bars
 
 
-def ask_bars(session: Session, req_id: int, contract: Contract, size: str, duration: str, format_date: int) -> bytes:
-    """Ask for the bars of a stock up to now and return the answer's bytes."""
-    send(session, "reqHistoricalData", reqId=req_id, conId=contract.con_id, symbol=contract.symbol, secType="STK",
-         exchange="SMART", currency="USD", barSize=size, duration=duration, useRth=True, whatToShow="TRADES",
-         formatDate=format_date)  # fmt: skip
-    return session.data_to_send()
+def bars_request(req_id: int, contract: Contract, size: str, duration: str, format_date: int) -> bytes:
+    """Return a request for the bars of a stock up to now."""
+    values = {
+        "reqId": req_id, "conId": contract.con_id, "symbol": contract.symbol, "secType": "STK", "exchange": "SMART",
+        "currency": "USD", "barSize": size, "duration": duration, "useRth": True, "whatToShow": "TRADES",
+        "formatDate": format_date,
+    }  # fmt: skip
+    return encode_frame(encode(REQUEST_NAMES["reqHistoricalData"], values, VERSION))
+
+
+def answered(session: Session, requests: list[bytes]) -> tuple[float, list[bytes]]:
+    """Return the processor seconds the simulator takes for requests one after the other, and the bytes of each."""
+    answers = []
+    begun = time.process_time()
+    for request in requests:
+        session.receive(request)
+        answers.append(session.data_to_send())
+    return time.process_time() - begun, answers
 
 
 async def decoding(answers: list[bytes]) -> tuple[float, int]:
@@ -419,11 +358,8 @@ def bench_bars() -> list[Figure]:
     wanted = stocks(tape, 6)
     figures = []
     for format_date, dates in DATES.items():
-        begun = time.process_time()
-        answers = [
-            ask_bars(session, place, stock, "1 min", "60 D", format_date) for place, stock in enumerate(wanted, 1)
-        ]
-        served = time.process_time() - begun
+        requests = [bars_request(place, stock, "1 min", "60 D", format_date) for place, stock in enumerate(wanted, 1)]
+        served, answers = answered(session, requests)
         decoded, bars = min(asyncio.run(decoding(answers)) for _ in range(3))
         figures.append(Figure(f"1-minute bars, {dates}: the simulator alone", bars / served, "bars/s", 60_000))
         figures.append(Figure("  ib_async's own decoding of them, the client's limit", bars / decoded, "bars/s"))
@@ -459,26 +395,46 @@ async def _bars_end_to_end(format_date: int, limit: float, ib: Any) -> list[Figu
 
 def bench_year() -> list[Figure]:
     """A year of daily bars for 500 symbols: the simulator's time beside the client's own decoding time."""
-    first: list[float] = []
-    again: list[float] = []
-    # A market of its own each time; the smallest figure is the one least disturbed by whatever else runs here.
-    for _ in range(3):
+    first, again, decoded = [], [], []
+    # A market of its own each time, in turns with the decoding: whatever else runs here disturbs both alike.
+    for _ in range(5):
         tape = open_source("seed:7")
         session = logged_on(Simulator(tape, SimConfig(), START))
         wanted = stocks(tape, 500)
+        requests = [bars_request(place, stock, "1 day", "1 Y", 1) for place, stock in enumerate(wanted, start=1)]
         for took in (first, again):
-            begun = time.process_time()
-            answers = [
-                ask_bars(session, place, stock, "1 day", "1 Y", 1) for place, stock in enumerate(wanted, start=1)
-            ]
-            took.append(time.process_time() - begun)
-    decoded, bars = min(asyncio.run(decoding(answers)) for _ in range(3))
+            seconds, answers = answered(session, requests)
+            took.append(seconds)
+        seconds, bars = asyncio.run(decoding(answers))
+        decoded.append(seconds)
     distinct = len({contract.con_id for contract in wanted})
+    share = statistics.median(map(truediv, first, decoded))
+    with simulator_process() as port:
+        together = asyncio.run(with_client(port, _year_end_to_end))
     return [
-        Figure(f"a year of daily bars, 500 requests ({distinct} stocks), first time", min(first), "s", decoded, True),
-        Figure("  again, the paths known", min(again), "s", decoded, True),
-        Figure(f"  ib_async's own decoding of these {bars:,} bars", decoded, "s"),
+        Figure(f"a year of daily bars, {distinct} stocks, first time", min(first), "s", min(decoded), True),
+        Figure("  again, what is over kept as it was written", min(again), "s", min(decoded), True),
+        Figure(f"  ib_async's own decoding of these {bars:,} bars", min(decoded), "s"),
+        Figure("  first time beside the decoding, median", share, "times", 1, True),
+        *together,
     ]
+
+
+async def _year_end_to_end(ib: Any) -> list[Figure]:
+    """The same through a socket, all requests at once, so that both sides are busy: until the last bar is decoded."""
+    from ib_async import Contract as Asked
+
+    wanted = [Asked(secType="STK", conId=one.con_id, symbol=one.symbol, exchange="SMART", currency="USD")
+              for one in stocks(open_source("seed:7"), 500)]  # fmt: skip
+    figures = []
+    for name in ("first time", "again"):
+        wall, own = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(
+            ib.reqHistoricalDataAsync(one, "", "1 Y", "1 day", "TRADES", True, timeout=240) for one in wanted
+        ))  # fmt: skip
+        figures.append(Figure(f"  end to end, 500 requests at once, {name}", time.perf_counter() - wall, "s"))
+        figures.append(Figure("    of it the client's process", time.process_time() - own, "s"))
+    return figures
 
 
 # Memory

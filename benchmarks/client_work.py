@@ -4,7 +4,10 @@ import time
 
 from quant_trading.tws_sim.connection import Session
 
-__all__ = ["own_work"]
+__all__ = ["FIRST_ORDER", "own_work"]
+
+FIRST_ORDER = 1000
+"""The id of the first order; ids of other requests come before it."""
 
 
 class _Nowhere:
@@ -17,11 +20,12 @@ class _Nowhere:
         self.data, self.at = data, time.perf_counter()
 
 
-async def own_work(session: Session, orders: int) -> list[float]:
+async def own_work(session: Session, orders: int, answers: list[bytes] | None = None) -> list[float]:
     """Return the milliseconds of every order: from placeOrder to its bytes, and from the answer's bytes to the fill.
 
     Args:
         session: of client 1, logged on; it makes the answers, on time that is not counted.
+        answers: takes them up.
     """
     from ib_async import IB, MarketOrder, Stock
 
@@ -31,7 +35,7 @@ async def own_work(session: Session, orders: int) -> list[float]:
     client._serverVersion = client.decoder.serverVersion = session.version
     client.MaxRequests, client._apiReady, client.connState = 0, True, client.CONNECTED
     client.conn.transport = wire
-    client.updateReqId(1)
+    client.updateReqId(FIRST_ORDER)
     stock, took = Stock("AAPL", "SMART", "USD"), []
     for place in range(orders):
         begun = time.perf_counter()
@@ -41,6 +45,8 @@ async def own_work(session: Session, orders: int) -> list[float]:
         trade.fillEvent += lambda *_, fills=fills: fills.append(time.perf_counter())
         session.receive(wire.data)
         answer = session.data_to_send()
+        if answers is not None:
+            answers.append(answer)
         begun = time.perf_counter()
         client._onSocketHasData(answer)
         took.append((encoded + fills[0] - begun) * 1000)

@@ -34,6 +34,7 @@ _MINUTE_NS = 60_000_000_000
 # One answer is one message of at most 16 MB; a row takes up to 110 bytes.
 _MAX_ROWS = 140_000
 _MAX_RUNNING = 50
+_LONG_ANSWER = 4096
 
 
 class HistoryService:
@@ -105,6 +106,9 @@ class HistoryService:
         follow_up = FOLLOW_UPS.get("historicalData")
         if follow_up is not None and session.version >= follow_up[1]:
             session.send(follow_up[0], reqId=req_id, **span)
+        if len(frame) >= _LONG_ANSWER:
+            # Five hundred requests arrive in one piece: the client reads an answer while the next one is made.
+            session.push()
 
     def _send_schedule(self, session: Session, req_id: int, asked: HistoryRequest) -> None:
         answer = serve_schedule(asked, self._timeline.now_ns)
