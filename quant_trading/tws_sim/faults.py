@@ -11,6 +11,7 @@ from enum import Enum
 from math import isfinite
 from typing import Any
 
+from quant_trading.tws_sim.errors import ERRORS
 from quant_trading.tws_sim.latency import read_latency
 from quant_trading.tws_sim.pacing import MODES
 from quant_trading.tws_sim.requests import REQUEST_NAMES
@@ -353,5 +354,8 @@ def _check_together(action: str, values: Mapping[str, Any]) -> None:
         raise ValueError("refuse needs times or seconds; write times = 3 or seconds = 120")
     if action == "edit" and not (values["set"] or values["add"] or values["scale"]):
         raise ValueError('edit changes nothing; write "set": {"price": -1}, "add" or "scale"')
+    if action == "reject" and not values["text"] and values["code"] not in ERRORS:
+        code = values["code"]
+        raise ValueError(f'the words of code {code} are not known here; write "text": "..." beside "code": {code}')
     if action in ("drop", "fragment", "chunk") and values["bytes"] < 0:
         raise ValueError(f"bytes = {values['bytes']} is negative; write 0 or above")

@@ -96,6 +96,10 @@ def test_a_name_may_be_shortened_and_a_file_may_be_anywhere(tmp_path: Path) -> N
             {"about": "x", "faults": [{"when": "connect", "do": "drop"}, {"when": "connect", "do": "jump"}]},
             "faults[2]: do = 'jump' is no action",
         ),
+        (
+            {"about": "x", "faults": [{"when": "recv:placeOrder", "do": "reject", "code": 99999}]},
+            'the words of code 99999 are not known here; write "text": "..." beside "code": 99999',
+        ),
     ],
 )
 def test_mistakes_are_named(data: Any, words: str) -> None:
