@@ -39,6 +39,8 @@ def symbol_pnl(ledger: Ledger, fills: Fills, close: FloatArray, dividends: Float
 def last_known(close: FloatArray) -> FloatArray:
     """Return each symbol's last close, NaN before its first."""
     known = ~np.isnan(close)
+    if known.all():
+        return close
     rows = np.maximum.accumulate(np.where(known, np.arange(len(close))[:, np.newaxis], 0), axis=0)
     return np.take_along_axis(close, rows, axis=0)
 

@@ -114,6 +114,11 @@ class Record:
         return symbol_pnl(self.result.ledger, self.fills, self.panel.close, self.dividends)
 
     @cached_property
+    def told_findings(self) -> list[tuple[Finding, dict[str, Any]]]:
+        """Return each finding with what the files say of it."""
+        return [(finding, _finding(finding)) for finding in self.findings]
+
+    @cached_property
     def session_ends(self) -> IntArray:
         """Return the rows of the last bar of each session."""
         days = self.result.sessions
@@ -175,7 +180,7 @@ def symbol_document(record: Record, j: int) -> dict[str, Any]:
         "equity": {"date": record.session_dates, "value": value},
         "summary": _summary(record, j),
         "source": None if source is None else _source(source),
-        "findings": [_finding(finding) for finding in record.findings if finding.symbol in ("", symbol)],
+        "findings": [told for finding, told in record.told_findings if finding.symbol in ("", symbol)],
     }
 
 
@@ -192,7 +197,7 @@ def account_document(record: Record) -> dict[str, Any]:
             symbol: _summary(record, j) for j, symbol in enumerate(record.panel.symbols) if record.has_shares
         },
         "sources": {symbol: _source(source) for symbol, source in record.sources.items()},
-        "findings": [{**_finding(finding), "symbol": finding.symbol} for finding in record.findings],
+        "findings": [{**told, "symbol": finding.symbol} for finding, told in record.told_findings],
     }
 
 
@@ -270,7 +275,8 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    where = str(finding.first) if finding.first == finding.last else f"{finding.first} to {finding.last}"
+    first, last = str(finding.first), str(finding.last)
+    where = first if first == last else f"{first} to {last}"
     return {"kind": finding.kind, "severity": finding.severity, "where": where, "message": finding.message}
 
 

@@ -103,7 +103,8 @@ def equal_weights(signal: FloatArray, limits: Limits) -> FloatArray:
     Args:
         signal: float64[T, N]; positive = long, negative = short, 0 or NaN = flat.
     """
-    side = np.sign(np.nan_to_num(signal, nan=0.0))
+    side = np.sign(signal)
+    side[np.isnan(side)] = 0.0
     active = np.count_nonzero(side, axis=1, keepdims=True)
     per_name = np.minimum(limits.max_gross_exposure / np.maximum(active, 1), limits.max_position_pct)
     return np.asarray(side * per_name, dtype=np.float64)
