@@ -52,6 +52,7 @@ ERRORS: dict[int, ErrorText] = {
     200: ErrorText("No security definition has been found for the request", "documented"),
     201: ErrorText("Order rejected - reason:{reason}", "documented"),
     202: ErrorText("Order Canceled - reason:{reason}", "documented"),
+    203: ErrorText("The security {security} is not available or allowed for this account.", "documented"),
     300: ErrorText("Can't find EId with tickerId:{ticker}", "documented"),
     309: ErrorText("Max number ({limit}) of market depth requests has been reached.", "documented"),
     310: ErrorText("Can't find the subscribed market depth with tickerId:{ticker}", "documented"),
