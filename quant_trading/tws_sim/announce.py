@@ -38,6 +38,10 @@ class Announcer:
 
     def on_status(self, order: Order) -> None:
         """Tell the order's state."""
+        for session in self._audience(order.client_id, order.order_id):
+            if order.status in _SHOWN:
+                send_open_order(session, order)
+            send_status(session, order)
         terms = order.terms
         price = "" if terms.limit is None else f" {terms.limit}"
         filled = f" at {order.average_price}" if order.status is Status.FILLED else ""
@@ -45,10 +49,6 @@ class Announcer:
             f"order {order.client_id}/{order.order_id} {terms.action} {order.quantity:f} {order.contract.symbol} "
             f"{terms.order_type}{price} {terms.tif}: {order.status.value}{filled}"
         )
-        for session in self._audience(order.client_id, order.order_id):
-            if order.status in _SHOWN:
-                send_open_order(session, order)
-            send_status(session, order)
 
     def on_acknowledged(self, order: Order) -> None:
         """Let the client read its acknowledgement while the order is worked."""

@@ -263,8 +263,7 @@ class Gateway:
     def tell(self, line: str) -> None:
         """Log a line, and show it to the simulator's observer."""
         self.log.append((self.now_ns, line))
-        if self.simulator.observer is not None:
-            self.simulator.observer(line)
+        self.simulator.observe(line)
 
     def _to_connections(self, fault: Fault, session: FaultySession | None) -> None:
         values = fault.values

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import threading
@@ -261,6 +262,8 @@ def serve_until_stopped(
             server = await stack.enter_async_context(TwsServer(simulator, clock, host, port))
             if beside is not None:
                 await stack.enter_async_context(beside(server))
+            # What there is now stays for good; the collector need not look at it again and again.
+            gc.freeze()
             on_ready(server.port)
             await stop.wait()
 

@@ -89,7 +89,7 @@ class Simulator:
         self._book = ContractBook(tape.contracts(), directory, lambda: self._timeline.now_ns)
         self._hub = Hub()
         streams = Streams(self._timeline)
-        announcer = Announcer(self._hub, config.master_client_id, self._observe)
+        announcer = Announcer(self._hub, config.master_client_id, self.observe)
         self._exchange = Exchange(tape, self._timeline, config, announcer)
         self._accounts = AccountService(self._exchange, streams, self._timeline, config, self._afterwards)
         announcer.on_fill = self._accounts.on_fill
@@ -108,6 +108,7 @@ class Simulator:
         self.defer: Callable[[Callable[[], None]], Deferred] | None = None
         self._deferred: Deferred | None = None
         self._due_afterwards: dict[Callable[[], None], None] = {}
+        self._lines: list[str] = []
         self._open_positions()
 
     def _open_positions(self) -> None:
@@ -137,6 +138,9 @@ class Simulator:
 
     def advance_to(self, ns: int) -> None:
         """Move simulated time to `ns`, running what is due; a moment before now changes nothing."""
+        if self._lines and ns > self.now_ns:
+            # Whoever shows the moment of a line reads it off the clock.
+            self._tell_observer()
         self._timeline.advance_to(ns)
 
     def settle(self) -> None:
@@ -225,7 +229,7 @@ class Simulator:
         session.send("nextValidId", orderId=self._hub.next_order_id(client_id))
         for code, farm in _FARMS:
             session.send_error(NO_ID, code, farm=farm)
-        self._observe(f"client {client_id} connected, server version {session.version}")
+        self.observe(f"client {client_id} connected, server version {session.version}")
 
     def on_request(self, session: Session, request: Message) -> None:
         """Answer one request, then run what became due by it.
@@ -253,13 +257,21 @@ class Simulator:
         self._recent_frames.pop(session, None)
         self.pacing.forget(session)
         if was_known:
-            self._observe(f"client {session.client_id} disconnected{_because(session.close_reason)}")
+            self.observe(f"client {session.client_id} disconnected{_because(session.close_reason)}")
         elif session.close_reason:
-            self._observe(f"connection refused{_because(session.close_reason)}")
+            self.observe(f"connection refused{_because(session.close_reason)}")
 
-    def _observe(self, line: str) -> None:
+    def observe(self, line: str) -> None:
+        """Tell the observer, once what is said to clients has gone out: a terminal is slow."""
         if self.observer is not None:
-            self.observer(line)
+            self._lines.append(line)
+            self._afterwards(self._tell_observer)
+
+    def _tell_observer(self) -> None:
+        lines, self._lines = self._lines, []
+        for line in lines:
+            if self.observer is not None:
+                self.observer(line)
 
 
 def _because(reason: str) -> str:

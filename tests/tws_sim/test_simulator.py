@@ -1,5 +1,6 @@
 """What a client is answered: greeting, accounts, positions, profit, contracts, orders and every refusal."""
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -411,6 +412,34 @@ def test_history_the_market_cannot_serve_is_refused() -> None:
         366,
         "No historical data query found for ticker id:1",
     )
+
+
+def test_an_observer_is_told_when_the_messages_have_gone_out() -> None:
+    simulator = market()
+    client = RawClient(simulator)
+    lines: list[str] = []
+    put_off: list[Callable[[], None]] = []
+
+    class Later:
+        def cancel(self) -> None:
+            put_off.clear()
+
+    def defer(work: Callable[[], None]) -> Later:
+        put_off.append(work)
+        return Later()
+
+    simulator.observer, simulator.defer = lines.append, defer
+    assert "execDetails" in names(client.order(1))
+    assert lines == []
+
+    [work] = put_off
+    work()
+    assert [line.partition(": ")[2] for line in lines] == ["PreSubmitted", "Filled at 10.01"]
+
+    client.order(2)
+    simulator.advance_to(simulator.now_ns + 1)
+    # Before time moves on: a line is shown beside the moment it is about.
+    assert len(lines) == 4
 
 
 def test_an_observer_hears_of_clients_and_orders() -> None:
