@@ -237,14 +237,14 @@ def _tables() -> tuple[Any, Any, Any]:
     Characters that are left out are zero bytes; nothing is left of 0 itself.
     """
     if not _made:
-        number = np.arange(_GROUP)
-        text = np.empty((_GROUP, 4), dtype=np.uint8)
+        digit = np.arange(ord("0"), ord("9") + 1, dtype=np.uint8)
+        text = np.empty((10, 10, 10, 10, 4), dtype=np.uint8)  # by the four digits of the number
         for k in range(4):
-            text[:, k] = number // 10 ** (3 - k) % 10 + ord("0")
+            text[..., k] = digit.reshape((10,) + (1,) * (3 - k))
         begin, end = text.copy(), text.copy()
         for k in range(4):
-            begin[number < 10 ** (3 - k), k] = 0
-            end[number % 10 ** (4 - k) == 0, k] = 0
-        full, first, last = (table.view(np.uint32).ravel() for table in (text, begin, end))
+            begin[(*(0,) * (k + 1), ..., k)] = 0
+            end[(..., *(0,) * (4 - k), k)] = 0
+        full, first, last = (table.reshape(-1).view(np.uint32) for table in (text, begin, end))
         _made.append((full, first, np.concatenate((full, last))))
     return _made[0]
