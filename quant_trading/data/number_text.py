@@ -243,8 +243,8 @@ def _tables() -> tuple[Any, Any, Any]:
             text[..., k] = digit.reshape((10,) + (1,) * (3 - k))
         begin, end = text.copy(), text.copy()
         for k in range(4):
-            begin[(*(0,) * (k + 1), ..., k)] = 0
-            end[(..., *(0,) * (4 - k), k)] = 0
+            begin[..., k][(0,) * (k + 1)] = 0
+            end[..., k].T[(0,) * (4 - k)] = 0
         full, first, last = (table.reshape(-1).view(np.uint32) for table in (text, begin, end))
         _made.append((full, first, np.concatenate((full, last))))
     return _made[0]
