@@ -78,19 +78,19 @@ quick = settings(suppress_health_check=[HealthCheck.too_slow])
 deep = settings(quick, max_examples=1000)
 
 
-@settings(quick, max_examples=80)
+@settings(quick, max_examples=40)  # in depth, it is a thousand
 @given(st.data())
 def test_the_kernel_is_the_page(data):
     check_reference(data, some_on)
 
 
-@settings(quick, max_examples=80)
+@settings(quick, max_examples=40)  # in depth, it is a thousand
 @given(st.data())
 def test_the_kernel_is_the_page_with_everything_on(data):
     check_reference(data, all_on)
 
 
-@settings(quick, max_examples=80)
+@settings(quick, max_examples=40)  # in depth, it is a thousand
 @given(st.data())
 def test_compiled_and_interpreted_give_the_same_bits(data):
     check_compiled(data, any_rules)
