@@ -5,7 +5,7 @@ number is shorter than its place; the fillers are struck out of the whole messag
 the same thing row by row; a test holds the two together.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from hashlib import blake2b
@@ -42,6 +42,9 @@ _LARGEST_PRICE, _LARGEST_COUNT = 10**8, 10**12
 
 WordArray = npt.NDArray[np.uint32]
 
+Ahead = Callable[[IntArray], Sequence[TapeBars]]
+"""Gives bars of some stamps."""
+
 
 class FinishedRows:
     """The rows of day, week and month bars that are over, as bytes: whoever asks again is given them as they were."""
@@ -49,38 +52,51 @@ class FinishedRows:
     def __init__(self) -> None:
         self._kept: Recent[bytes, bytes] = Recent(_KEPT_ANSWERS)
 
-    def body(self, answer: HistoryAnswer) -> bytes:
+    def body(self, answer: HistoryAnswer, ahead: Ahead | None) -> bytes:
         """Return all rows of an answer as bytes; only the last one may still change."""
         last = len(answer.bars) - 1
         if answer.size.unit == "second" or not 0 < last < _PIECE:
             return b"".join(_pieces(answer))
-        bars = answer.bars
-        # Such bars bear their date alone, whatever the request's format and zone.
-        content = blake2b(digest_size=16)
-        for column in (bars.start_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.wap, bars.count):
-            content.update(np.ascontiguousarray(column[:last]).data)
-        key = content.digest()
+        key = _key(answer.bars, last)
         found = self._kept.find(key)
         if found is None:
-            over = replace(answer, bars=rows(bars, slice(0, last)))
-            found = self._kept.keep(key, _plain(over.bars) or b"".join(_pieces(over)))
+            over = rows(answer.bars, slice(0, last))
+            others = ahead(over.start_ns) if ahead is not None else ()
+            found, *more = _plain([over, *others])
+            for other, text in zip(others, more, strict=True):
+                if text is not None:
+                    self._kept.keep(_key(other, last), text)
+            found = self._kept.keep(key, found or b"".join(_pieces(replace(answer, bars=over))))
         return found + "".join(f"{text}\0" for text in _row_texts(answer.last_row())).encode("ascii")
 
 
+def _key(bars: TapeBars, stop: int) -> bytes:
+    """Return what tells the first `stop` bars from others; day bars bear their date alone, whatever is asked."""
+    content = blake2b(digest_size=16)
+    for column in (bars.start_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.wap, bars.count):
+        content.update(np.ascontiguousarray(column[:stop]).data)
+    return content.digest()
+
+
 def history_frame(
-    answer: HistoryAnswer, req_id: int, version: int, finished: FinishedRows | None = None
+    answer: HistoryAnswer,
+    req_id: int,
+    version: int,
+    finished: FinishedRows | None = None,
+    ahead: Ahead | None = None,
 ) -> bytes | None:
     """Return the frame of a historicalData message, None for versions whose message ids are raw.
 
     Args:
         finished: keeps rows for the next request.
+        ahead: gives bars for which that request may be; they are written along with these.
     """
     if version >= RAW_IDS_SINCE:
         return None
     span = (answer.start_text, answer.end_text) if version < _SPAN_UNTIL else ()
     head = (_HISTORICAL_DATA, str(req_id), *span, str(len(answer.bars)))
     try:
-        body = b"".join(_pieces(answer)) if finished is None else finished.body(answer)
+        body = b"".join(_pieces(answer)) if finished is None else finished.body(answer, ahead)
     except _Unusual:
         return encode_frame((*head, *_texts_one_by_one(answer)))
     payload = encode_frame(head)[4:] + body
@@ -170,18 +186,24 @@ def _pieces(answer: HistoryAnswer) -> Iterator[bytes]:
         yield table.tobytes().translate(None, _FILLERS)
 
 
-def _plain(bars: TapeBars) -> bytes | None:
-    """Return the rows of day, week or month bars such as nearly all stocks have; None where a number is unusual.
+def _plain(some: Sequence[TapeBars]) -> list[bytes | None]:
+    """Return the rows of day, week or month bars, each such as nearly all stocks have; None where a number is unusual.
 
     Plain are prices below 10,000 with up to four decimals (cents, and the mean of four such prices) and shares and
     trades below 100 million. All are taken at once: a year has few rows, so every call of numpy counts.
+
+    Args:
+        some: bars of the same T dates.
     """
+    fields = np.array([
+        (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.wap, bars.count) for bars in some
+    ])  # fmt: skip
     # As numpy rounds to six decimals.
-    wap = np.rint(bars.wap * _MICRO) / _MICRO
-    fields = np.array((bars.open, bars.high, bars.low, bars.close, bars.volume, wap, bars.count), dtype=np.float64)
+    fields[:, _MEAN] = np.rint(fields[:, _MEAN] * _MICRO) / _MICRO
     units = np.rint(fields * _PLAIN_SCALE)
-    if not 0.0 <= units.min() <= units.max() < _PLAIN_UNITS or not (units / _PLAIN_SCALE == fields).all():
-        return None
+    is_plain = ((units >= 0.0) & (units < _PLAIN_UNITS) & (units / _PLAIN_SCALE == fields)).all(axis=(1, 2))
+    if not is_plain.all():
+        units = units[is_plain]
     # Prices at their point, counts before their last four digits.
     right = units.astype(np.int64)
     left = right // 10_000
@@ -190,14 +212,18 @@ def _plain(bars: TapeBars) -> bytes | None:
     right += _TO_COUNTS * (1 + (left > 0))
     left += _TO_COUNTS
     ends = behind[right].view(np.uint32)
-    table = np.empty((len(bars), 3 * (len(fields) + 1)), dtype=np.uint32)
-    table[:, :3] = _dates_of(bars.start_ns.tobytes())
-    table[:, 3::3], table[:, 4::3], table[:, 5::3] = before[left].T, ends[:, ::2].T, ends[:, 1::2].T
-    return table.tobytes().translate(None, _FILLERS)
+    parts, columns, days = units.shape
+    table = np.empty((parts, days, 3 * (columns + 1)), dtype=np.uint32)
+    table[:, :, :3] = _dates_of(some[0].start_ns.tobytes())
+    for place, words in ((3, before[left]), (4, ends[:, :, ::2]), (5, ends[:, :, 1::2])):
+        table[:, :, place::3] = words.transpose(0, 2, 1)
+    texts = iter(table)
+    return [next(texts).tobytes().translate(None, _FILLERS) if plain else None for plain in is_plain.tolist()]
 
 
 # Of open, high, low, close, volume, mean and trades: units in one, and where the words of counts begin.
 _IS_COUNT = np.array([[False], [False], [False], [False], [True], [False], [True]])
+_MEAN = 5
 _PLAIN_UNITS, _PLAIN_SCALE, _TO_COUNTS = 10**8, np.where(_IS_COUNT, 1.0, 10_000.0), np.where(_IS_COUNT, 10_000, 0)
 
 

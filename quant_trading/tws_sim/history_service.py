@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from quant_trading.tws_sim.bar_frames import FinishedRows, history_frame
 from quant_trading.tws_sim.barsize import parse_bar_size
@@ -21,10 +22,11 @@ from quant_trading.tws_sim.history import (
     serve_schedule,
 )
 from quant_trading.tws_sim.hours import calendar_of
+from quant_trading.tws_sim.market import SeriesTape
 from quant_trading.tws_sim.request_text import parse_duration
 from quant_trading.tws_sim.responses import FOLLOW_UPS
 from quant_trading.tws_sim.subscriptions import Streams
-from quant_trading.tws_sim.tape import Contract, Tape, What
+from quant_trading.tws_sim.tape import Contract, IntArray, Tape, TapeBars, What
 from quant_trading.tws_sim.timeline import Timeline
 
 __all__ = ["HistoryService"]
@@ -92,13 +94,15 @@ class HistoryService:
             raise RequestRefused(answer.code, text=answer.text)
         if len(answer.bars) > _MAX_ROWS:
             raise RequestRefused(162, cause="Time length exceed max.")
-        self._send_bars(session, req_id, answer)
+        self._send_bars(session, req_id, asked, answer)
         if asked.keep_up_to_date:
             self._keep_up(session, req_id, asked, answer)
 
-    def _send_bars(self, session: Session, req_id: int, answer: HistoryAnswer) -> None:
+    def _send_bars(self, session: Session, req_id: int, asked: HistoryRequest, answer: HistoryAnswer) -> None:
         span = {"start": answer.start_text, "end": answer.end_text}
-        frame = history_frame(answer, req_id, session.version, self._finished)
+        is_plain = answer.size.unit == "day" and asked.use_rth and asked.what_text == What.TRADES.value
+        ahead = partial(self._days_ahead, asked.contract) if is_plain else None
+        frame = history_frame(answer, req_id, session.version, self._finished, ahead)
         if frame is None:
             session.send("historicalData", reqId=req_id, bars=[_row_values(row) for row in answer.rows], **span)
             return
@@ -109,6 +113,10 @@ class HistoryService:
         if len(frame) >= _LONG_ANSWER:
             # Five hundred requests arrive in one piece: the client reads an answer while the next one is made.
             session.push()
+
+    def _days_ahead(self, contract: Contract, stamps: IntArray) -> list[TapeBars]:
+        """Return the same days of other contracts, for their rows to be written along with these."""
+        return self._tape.days_ahead(contract, stamps) if isinstance(self._tape, SeriesTape) else []
 
     def _send_schedule(self, session: Session, req_id: int, asked: HistoryRequest) -> None:
         answer = serve_schedule(asked, self._timeline.now_ns)

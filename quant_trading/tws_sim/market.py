@@ -154,6 +154,14 @@ class SeriesTape:
             merged = found if merged is None else _extended(merged, found)
         return merged
 
+    def days_ahead(self, contract: Contract, stamps: IntArray) -> list[TapeBars]:
+        """Return the daily bars of some dates of contracts that are likely to be asked for next, as far as made.
+
+        They are as traded, of regular hours; each is told once.
+        """
+        choices = self._all(contract)
+        return choices[0].days_ahead(stamps) if len(choices) == 1 else []
+
     def quote(self, contract: Contract, at_ns: int) -> Quote | None:
         """Return the top of the book at `at_ns`; trades outside regular hours do not move it."""
         found = self._session_of(contract, at_ns)

@@ -84,6 +84,13 @@ class Roster:
         """Return the days of a name, as traded."""
         return self._name(number).days
 
+    def days_ahead(self, first: int, last: int) -> list[TapeBars]:
+        """Return the days first <= day < last of the names for which they have just been made ahead, each time once."""
+        newest = self._some_days.newest()
+        if newest is None or not newest[0][0] <= first <= last <= newest[0][1]:
+            return []
+        return [rows(days, slice(first - newest[0][0], last - newest[0][0])) for days in newest[1]]
+
     def extended(self, number: int) -> ExtendedHours:
         """Return the mornings and evenings of a name."""
         return self._name(number).extended

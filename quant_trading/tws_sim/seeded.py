@@ -118,6 +118,7 @@ class SeededMarket:
             load_all_hours=load_all_hours,
             load_seconds=partial(roster.seconds, number),
             load_running=partial(roster.running, number),
+            days_ahead=roster.days_ahead,
             deviation=partial(roster.deviation, number),
         )
         series.halts = self._halts_of(listing, key)

@@ -130,8 +130,9 @@ class Series:
     Besides what its attributes are set from it takes functions: `load_blocks` gives the blocks of the days first <=
     day < last (and whether of regular hours only), `load_all_hours` their bars of all hours, `load_seconds` the
     seconds of the blocks first <= block < last of a regular session without a halt, `load_running` what such a session
-    has come to before some moment, one bar, `deviation` that of the blocks of a day which begin at some moments, in
-    ticks, where blocks are minutes along a course.
+    has come to before some moment, one bar, `days_ahead` the days first <= day < last of other series for which they
+    are made, `deviation` that of the blocks of a day which begin at some moments, in ticks, where blocks are minutes
+    along a course.
 
     Attributes:
         days: one regular-hours bar per session, stamped midnight UTC of the session date.
@@ -162,6 +163,7 @@ class Series:
         load_all_hours: Callable[[int, int], TapeBars] | None = None,
         load_seconds: Callable[[int, int, int], TapeBars] | None = None,
         load_running: Callable[[int, int], TapeBars] | None = None,
+        days_ahead: Callable[[int, int], list[TapeBars]] | None = None,
         deviation: Callable[[int, IntArray], FloatArray] | None = None,
         midnight_ns: IntArray | None = None,
         day_start_ns: IntArray | None = None,
@@ -188,6 +190,7 @@ class Series:
         self._load_all_hours = load_all_hours
         self._load_seconds = load_seconds
         self._load_running = load_running
+        self._days_ahead = days_ahead
         self._deviation = deviation
         self._day_blocks: Recent[tuple[int, bool], TapeBars] = Recent(_CACHED_DAYS)
         self._so_far: Recent[tuple[int, int], SessionSoFar] = Recent(_CACHED_BLOCKS)
@@ -364,6 +367,14 @@ class Series:
         seconds = rows(seconds, seconds.start_ns < end_ns)
         running = aggregate(seconds, np.zeros(len(seconds), dtype=np.int64))
         return concat([rows(blocks, slice(0, len(blocks) - 1)), running])
+
+    def days_ahead(self, stamps: IntArray) -> list[TapeBars]:
+        """Return the days of these stamps of other series, where they have just been made and may be asked for next."""
+        first = int(self.days.start_ns.searchsorted(stamps[0])) if len(stamps) else 0
+        last = first + len(stamps)
+        if self._days_ahead is None or not np.array_equal(self.days.start_ns[first:last], stamps):
+            return []
+        return self._days_ahead(first, last)
 
     def day_until(self, day: int, end_ns: int, use_rth: bool) -> TapeBars:
         """Return what the day has come to before `end_ns` as one bar, none when it has not begun."""

@@ -29,11 +29,12 @@ class Together(Generic[K, V]):
         self._asked = 0
         # None where somebody has taken it.
         self._made: dict[int, V | None] = {}
+        self._newest: list[V] = []
 
     def take(self, key: K, name: int) -> V:
         """Return the thing of one name; what is taken is forgotten."""
         if key != self._key:
-            self._key, self._asked, self._made = key, 0, {}
+            self._key, self._asked, self._made, self._newest = key, 0, {}, []
         found = self._made.get(name)
         if found is None and name in self._made:
             # Asked for again: that is not another name.
@@ -45,7 +46,15 @@ class Together(Generic[K, V]):
         batch = [name, *self._following(name, min(self._asked // 2, _AT_ONCE - 1))]
         made = self._make(key, batch)
         self._made.update(zip(batch[1:], made[1:], strict=True))
+        self._newest = list(made[1:])
         return made[0]
+
+    def newest(self) -> tuple[K, list[V]] | None:
+        """Return what was made ahead the last time, and its key, once: None until more is made."""
+        if self._key is None or not self._newest:
+            return None
+        newest, self._newest = self._newest, []
+        return self._key, newest
 
     def _following(self, name: int, count: int) -> list[int]:
         """Return up to `count` names of which nothing is made, those after `name` first."""

@@ -17,7 +17,7 @@ from quant_trading.tws_sim.fields import encode
 from quant_trading.tws_sim.history import HistoryAnswer, HistoryRow
 from quant_trading.tws_sim.request_text import format_moment
 from quant_trading.tws_sim.responses import RESPONSE_NAMES
-from quant_trading.tws_sim.tape import TapeBars
+from quant_trading.tws_sim.tape import IntArray, TapeBars
 from quant_trading.tws_sim.wire import encode_frame
 
 GRID = st.integers(1, 10**10).map(lambda cents: cents / 100)
@@ -72,6 +72,26 @@ def test_rows_that_are_kept_read_as_if_written_anew(first: HistoryAnswer, second
 
     for answer in asked[order:] + asked:
         assert history_frame(answer, 7, 178, finished) == written(answer, 178)
+
+
+def test_days_written_along_with_others_are_what_the_table_says() -> None:
+    days = [n * 86_400 * 10**9 for n in range(20_000, 20_006)]
+    answers = [
+        answer_of(days, "1 day", close=[9.0, 9.5, 9.25]),
+        answer_of(days, "1 day", close=[10_000.5, 9.5, 9.25]),
+        answer_of(days, "1 day", close=[123.45, 9.5, 9.25], volume=[12_345.0, 1.0]),
+        answer_of(days, "1 day", close=[7.0], wap=[-1.0], volume=[-1.0]),
+    ]
+    finished, asked = FinishedRows(), []
+
+    def ahead(stamps: IntArray) -> list[TapeBars]:
+        asked.append(stamps.tolist())
+        return [rows(answer.bars, slice(0, len(stamps))) for answer in answers[1:]]
+
+    for answer in answers:
+        assert history_frame(answer, 7, 178, finished, ahead) == written(answer, 178)
+    # The third is at hand when it is asked for; the second and the last are unusual and are written alone.
+    assert asked == [days[:-1]] * 3
 
 
 def test_the_day_that_is_running_moves_on_while_the_others_are_kept() -> None:

@@ -69,6 +69,22 @@ def test_a_running_session_is_the_same_whoever_was_asked_before() -> None:
             assert same(left.seconds(day, block, True), one_block), (contract.symbol, block)
 
 
+def test_days_made_ahead_are_those_of_the_names_that_follow() -> None:
+    crowded, alone = SeededMarket(8), SeededMarket(8)
+    day = 6762
+    series = [crowded.series(contract)[0] for contract in list(crowded.listings)[:4]]
+    stamps = series[0].days.start_ns[day - 250 : day]
+    for number, one in enumerate(series):
+        one.days.rows(day - 250, day)
+        ahead = one.days_ahead(stamps)
+        # The k-th name brings k // 2 more when it is not at hand: the second brings the third, the fourth two.
+        followers = list(alone.listings)[number + 1 : number + 1 + (0, 1, 0, 2)[number]]
+        assert len(ahead) == len(followers)
+        for found, contract in zip(ahead, followers, strict=True):
+            assert same(found, alone.series(contract)[0].days.rows(day - 250, day)), contract.symbol
+    assert series[0].days_ahead(stamps[::2]) == []
+
+
 @pytest.mark.parametrize("clock_time", ["09:30:00", "09:30:01", "09:31:00", "10:00:01", "15:59:59", "16:00:00"])
 def test_a_session_so_far_is_the_sum_of_its_minutes_and_seconds(clock_time: str) -> None:
     crowded = SeededMarket(8)

@@ -63,6 +63,25 @@ def test_one_name_asked_for_again_and_again_stays_alone() -> None:
     assert set(counting.batches) == {1}
 
 
+def test_what_was_made_ahead_last_is_told_once() -> None:
+    counting = Counting()
+    assert counting.together.newest() is None
+    counting.together.take("a", 0)
+    assert counting.together.newest() is None
+    counting.together.take("a", 1)
+
+    assert counting.together.newest() == ("a", ["a 2"])
+    assert counting.together.newest() is None
+    counting.together.take("a", 2)
+    assert counting.together.newest() is None
+    counting.together.take("a", 3)
+    # 1 + 4 // 2 names from the third on, as above.
+    assert counting.together.newest() == ("a", ["a 4", "a 5"])
+    counting.together.take("a", 6)
+    counting.together.take("b", 7)
+    assert counting.together.newest() is None
+
+
 @pytest.mark.parametrize("last", [NAMES - 1])
 def test_after_the_last_name_comes_the_first(last: int) -> None:
     counting = Counting()
