@@ -324,6 +324,23 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_plain_run_waits_for_no_library_it_does_not_use() -> None:
+    market("AAPL")
+    Path("home/strategy.env").write_text("# of the desk\nACTIVE_STRATEGY=MACD\nMACD_TIMEFRAME=5\n")
+    unused = (
+        "pyarrow", "numba", "pandas", "pydantic", "yaml", "dotenv", "ib_async", "asyncio", "logging", "csv", "shutil",
+        "tempfile", "difflib", "calendar", "concurrent.futures", "multiprocessing", "numpy.random", "numpy.ma",
+    )  # fmt: skip
+    code = (
+        "import sys\nfrom quant_trading.backtesting.run_backtest import main\n"
+        f"code = main(['--timeframe', '5m'])\nprint([m for m in {unused!r} if m in sys.modules], code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout.splitlines()[-1] == "[] 0"
+
+
 @pytest.mark.slow
 def test_sample_bars_make_the_first_run_possible(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "quant_trading.backtesting.run_backtest", "--timeframe", "1d", "--sample",
