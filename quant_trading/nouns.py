@@ -37,13 +37,27 @@ else:
         def complete(plain: type) -> type:
             if plain.__doc__ is None:  # the standard one would read the signature of `object` for its words: 4 ms
                 plain.__doc__ = f"{plain.__name__}({', '.join(plain.__annotations__)})"
-            cls = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(plain)
+            # A child of a frozen class has to be frozen, says the standard one: what ours are, told when they are made.
+            parents = [kind.__dataclass_params__ for kind in plain.__mro__ if "__dataclass_params__" in vars(kind)]
+            frozen_ones = [params for params in parents if params.frozen]
+            _tell_frozen(frozen_ones, is_so=False)
+            try:
+                cls = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(plain)
+            finally:
+                _tell_frozen(frozen_ones, is_so=True)
+            _tell_frozen([cls.__dataclass_params__], is_so=True)
             for name, method in _methods_of(cls, slots).items():
                 method.__name__, method.__qualname__ = name, f"{cls.__qualname__}.{name}"
                 setattr(cls, name, method)
             return cls
 
         return complete
+
+
+def _tell_frozen(params: Sequence[Any], *, is_so: bool) -> None:
+    """Set what `dataclasses` knows about classes, so that a standard frozen one may be the child of ours."""
+    for one in params:
+        one.frozen = is_so
 
 
 def _methods_of(cls: type[Any], slots: bool) -> dict[str, _Method]:

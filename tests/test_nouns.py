@@ -157,6 +157,21 @@ def test_a_method_of_its_own_stays() -> None:
     assert Loud("a") == Loud("A")
 
 
+@HOWS
+@pytest.mark.parametrize("make", [dataclasses.dataclass, dataclass])
+def test_a_noun_may_be_the_parent_of_either_kind(make: Callable[..., Any], slots: bool) -> None:
+    @make(frozen=True, slots=slots)
+    class Named(define(dataclass, slots)):  # type: ignore[misc]  # made above
+        name: str = "n"
+
+    one = dataclasses.replace(Named(1.0, name="a"), name="b")
+    assert (one.x, one.y, one.name) == (1.0, 2.0, "b")
+    assert one == Named(1.0, name="b") != Named(1.0)
+    for field in ("x", "name"):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(one, field, 3.0)
+
+
 def test_an_object_that_holds_itself_is_shown_as_the_standard_one() -> None:
     noun, plain = define(dataclass, slots=True), define(dataclasses.dataclass, slots=True)
     ours, theirs = noun(1.0, 2.0, held := []), plain(1.0, 2.0, kept := [])
