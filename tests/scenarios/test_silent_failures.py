@@ -20,6 +20,7 @@ async def _listen(on: Stage, ib: IB, seconds: float) -> list[float]:
     return heard
 
 
+@pytest.mark.slow
 def test_streams_that_go_silent_without_a_code() -> None:
     """nautechsystems/nautilus_trader#4949: connected, subscribed, and no price ever again."""
 

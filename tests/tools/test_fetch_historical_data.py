@@ -250,6 +250,7 @@ def test_a_hole_that_nobody_asked_for_is_told_and_repair_fills_it(fetch: Run, ho
     assert not any("never asked for" in line for line in said)
 
 
+@pytest.mark.slow
 @served(EVENING)
 def test_two_downloads_at_once_share_the_pages_and_leave_the_same_files(
     fetch: Run, home: Path, tws: ThreadedTwsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -117,6 +117,7 @@ def test_the_marker_sets_the_scene_and_the_nearest_one_wins(pytester: pytest.Pyt
     result.assert_outcomes(passed=4)
 
 
+@pytest.mark.slow
 def test_a_wrong_marker_is_an_error_that_says_so(pytester: pytest.Pytester) -> None:
     wrong = {
         "when=1": "does not take when; it takes source, now, config, speed by name",
