@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.server import ThreadedTwsServer
 from quant_trading.tws_sim.simulator import Simulator
 from quant_trading.tws_sim.sources import open_source
+from quant_trading.tws_sim.tape import Tape
 from tests.clients.steps import Step
 
 FOLDER = Path(__file__).parent
@@ -155,12 +157,18 @@ def stop_all() -> None:
         _IDLE.popitem()[1].stop()
 
 
+@cache
+def _tape() -> Tape:
+    """Return the market, which no step changes: what a scan of it ranks is made once, not in every run."""
+    return open_source("seed:7")
+
+
 def simulator(version: int, **settings: Any) -> Simulator:
     """Return the market every client meets, capped at `version`."""
     held = {"MSFT": (Decimal(10), Decimal("150.00"))}
     settings = {"positions": held, "reject": {"TSLA": (201, "")}, "fill_volume_share": Decimal("0.2")} | settings
     config = SimConfig(max_server_version=version, **settings)
-    return Simulator(open_source("seed:7"), config, START)
+    return Simulator(_tape(), config, START)
 
 
 @dataclass
