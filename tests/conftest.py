@@ -191,11 +191,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def _user_modules() -> set[str]:
     """Return the modules that came from a strategies/ folder."""
-    prefix = "quant_trading_user_strategies"
-    # Asked around every test: one search in one text is much faster than a look at each of two thousand names.
-    if prefix not in "\n".join(sys.modules):
-        return set()
-    return {name for name in sys.modules if name.startswith(prefix)}
+    return {name for name in sys.modules if name.startswith("quant_trading_user_strategies")}
+
+
+def _newest_module() -> str:
+    """Return the module that was imported last: while it stays the same, none has come."""
+    return next(reversed(sys.modules))
 
 
 def _forget_user_strategies(before: set[str]) -> None:
@@ -209,7 +210,7 @@ def _forget_user_strategies(before: set[str]) -> None:
 
 # --- around every test ---------------------------------------------------------------------------
 
-_user_modules_before: set[str] = set()
+_before: dict[str, set[str]] = {}  # the newest module before a test -> the modules from a strategies/ folder
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -218,8 +219,10 @@ def pytest_runtest_setup() -> Generator[None, None, None]:
     _attempts.clear()
     _records.texts.clear()
     logging.getLogger("ib_async").addHandler(_records)
-    _user_modules_before.clear()
-    _user_modules_before.update(_user_modules())
+    if (newest := _newest_module()) not in _before:
+        # Asked around every test, and the names of two thousand modules are much to look at.
+        _before.clear()
+        _before[newest] = _user_modules()
     yield
 
 
@@ -230,7 +233,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         yield
     finally:
         logging.getLogger("ib_async").removeHandler(_records)
-        _forget_user_strategies(_user_modules_before)
+        if _newest_module() not in _before:
+            _forget_user_strategies(*_before.values())
     for broken in (_outside_attempts(), _client_errors(item)):
         if broken is not None:
             pytest.fail(broken)
