@@ -20,7 +20,7 @@ from quant_trading.backtesting.kernel import Fills, Reason
 from quant_trading.backtesting.metrics import max_drawdown
 from quant_trading.backtesting.results import BacktestResult
 from quant_trading.backtesting.trades import Trades
-from quant_trading.data.files import replace_file
+from quant_trading.data.files import FilesAtOnce
 from quant_trading.data.findings import Finding
 from quant_trading.data.number_text import joined, joined_whole
 from quant_trading.domain.bar_sizes import parse_bar_size
@@ -139,12 +139,13 @@ def write_cache(folder: Path, record: Record) -> list[Path]:
         ConfigError: when the place cannot be written.
     """
     place = folder / parse_bar_size(record.panel.bar_size).timeframe
-    written = [
-        replace_file(place / f"{file_stem(symbol)}_backtest.json", _text(symbol_document(record, j)))
-        for j, symbol in enumerate(record.panel.symbols)
-        if record.has_shares
-    ]
-    return [*written, replace_file(place / ACCOUNT_FILE, _text(account_document(record)))]
+    with FilesAtOnce() as files:
+        written = [
+            files.replace(place / f"{file_stem(symbol)}_backtest.json", _text(symbol_document(record, j)))
+            for j, symbol in enumerate(record.panel.symbols)
+            if record.has_shares
+        ]
+        return [*written, files.replace(place / ACCOUNT_FILE, _text(account_document(record)))]
 
 
 def file_stem(symbol: str) -> str:

@@ -2,11 +2,11 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event, Lock
 
 import pytest
 
-from quant_trading.data.files import name_beside, put_in_place, replace_file
+from quant_trading.data.files import FilesAtOnce, name_beside, put_in_place, replace_file
 from quant_trading.domain.errors import ConfigError
 
 
@@ -61,3 +61,56 @@ def test_writers_at_once_do_not_take_each_others_file(tmp_path, monkeypatch):
         list(pool.map(lambda content: put_in_place(path, content), contents))
     assert path.read_bytes() in contents
     assert [one.name for one in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_file_is_made_while_the_one_before_is_written(tmp_path, monkeypatch):
+    next_is_made, sync = Event(), os.fsync
+
+    def wait_for_the_next(descriptor):
+        assert next_is_made.wait(30)
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", wait_for_the_next)
+    with FilesAtOnce() as files:
+        assert files.replace(tmp_path / "new" / "a", b"first") == tmp_path / "new" / "a"
+        files.replace(tmp_path / "new" / "b", b"second")
+        assert not (tmp_path / "new" / "a").exists()
+        next_is_made.set()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()} == {"a": b"first", "b": b"second"}
+
+
+def test_many_files_are_written_eight_at_once(tmp_path, monkeypatch):
+    together, lock, now, most = Barrier(8), Lock(), [0], [0]
+
+    def count(_):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        together.wait(30)
+        with lock:
+            now[0] -= 1
+
+    monkeypatch.setattr("os.fsync", count)
+    with FilesAtOnce() as files:
+        for k in range(40):
+            files.replace(tmp_path / str(k), bytes([k]))
+    assert [(tmp_path / str(k)).read_bytes() for k in range(40)] == [bytes([k]) for k in range(40)]
+    assert most == [8]
+
+
+def test_the_others_are_there_when_one_cannot_be_written(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(ConfigError, match=r"taken cannot be written"), FilesAtOnce() as files:
+        files.replace(tmp_path / "taken", b"x")
+        files.replace(tmp_path / "free", b"y")
+    assert (tmp_path / "free").read_bytes() == b"y"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["free", "taken"]
+
+
+def test_what_goes_wrong_meanwhile_is_told_before_what_could_not_be_written(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(KeyError), FilesAtOnce() as files:
+        files.replace(tmp_path / "taken", b"x")
+        files.replace(tmp_path / "free", b"y")
+        raise KeyError
+    assert (tmp_path / "free").read_bytes() == b"y"
