@@ -226,6 +226,12 @@ DESK = {
         "room for requests for small bars",
         "wait ten minutes, or let the downloader wait: it keeps to the rules",
     ),
+    "clock-beyond": Diagnosis(
+        "clock",
+        _BAD,
+        "a day in the table of sessions",
+        "set this machine's clock: timedatectl set-ntp true; if it is right, this version is too old: take a newer one",
+    ),
     "restart-unsure": Diagnosis(
         "TWS restart",
         _NOTE,

@@ -168,10 +168,11 @@ def shared_pacer(folder: Path, host: str, port: int, clock: Clock) -> SharedPace
 
     Args:
         folder: of the desk's state; all programs name the same one.
-        host, port: where TWS is.
+        host, port: where TWS is; this machine has several names, and one window.
         clock: the machine's, not TWS's: all programs must go by the same one.
     """
-    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{host}-{port}")
+    is_here = host.lower() in ("localhost", "::1") or host.startswith("127.")
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{'127.0.0.1' if is_here else host}-{port}")
     return SharedPacer(PacingFile(folder / "pacing" / f"{name}.json", clock))
 
 

@@ -40,7 +40,8 @@ class ResetWindow:
     def ends_after(self, ns: int) -> int | None:
         """Return the end (UTC ns) of the window that holds the moment `ns`, None when it is outside."""
         today = (_EPOCH + timedelta(seconds=ns // _SECOND_NS)).astimezone(self.zone).date()
-        for day in (today, today - timedelta(days=1)):
+        for back in range(self.minutes // 1440 + 2):
+            day = today - timedelta(days=back)
             begin_ns = _moment_ns(day, self.begins, self.zone)
             end_ns = begin_ns + self.minutes * 60 * _SECOND_NS
             if day.weekday() in self.weekdays and begin_ns <= ns < end_ns:

@@ -23,9 +23,8 @@ __all__ = ["truth"]
 
 _WARM_UP_BARS = 300
 _SESSION_SECONDS = 23_400
-# Of smaller bars a request may not reach back over a day: the downloader's files are compared then.
-_SMALLEST_SECONDS = 30
-_LIVE_PORTS = (7496, 4001)
+# Smaller bars come in many requests, which TWS counts: the downloader keeps that count, and its files are compared.
+_SMALLEST_SECONDS = 60
 
 
 def truth(options: argparse.Namespace) -> int:
@@ -91,6 +90,7 @@ def _served(
         return {symbol: column_of(panel, j) for j, symbol in enumerate(panel.symbols)}, {}
     if size.seconds < _SMALLEST_SECONDS:
         raise UsageError(f"--bar-size {size.words}: fetch such bars first, and name their folder with --served")
+    from quant_trading.core.account_guard import LIVE_PORTS
     from quant_trading.core.connect_options import endpoint_of
     from quant_trading.core.ibkr_account import IBKRAccount
     from quant_trading.refdata.sessions import at
@@ -98,7 +98,7 @@ def _served(
     logging.basicConfig(level=logging.CRITICAL)  # the error that is printed says it all, once
     place = endpoint_of(options)
     account = IBKRAccount(
-        "live" if place.port in _LIVE_PORTS else "paper", client_id=place.client_id, host=place.host, port=place.port,
+        "live" if place.port in LIVE_PORTS else "paper", client_id=place.client_id, host=place.host, port=place.port,
         expected_account=place.account or None, live_accounts=[name for name in (place.account,) if name],
         timeout_seconds=place.timeout_seconds,
     )  # fmt: skip

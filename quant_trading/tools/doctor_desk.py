@@ -144,10 +144,15 @@ def check_restart(schedule: "RestartSchedule", machine: zoneinfo.ZoneInfo | None
         machine: the zone of the machine TWS runs on; None when it is not known, or is not this one.
         now: aware.
     """
+    from quant_trading.refdata.sessions import SessionRangeError
+
     restart, zone = schedule.restart, schedule.zone
     if restart is None:
         return is_fine("TWS restart", "never by itself, say the settings")
-    finding = _in_session(restart, zone, now, "TWS's restart")
+    try:
+        finding = _in_session(restart, zone, now, "TWS's restart")
+    except SessionRangeError:
+        return found("clock-beyond", f"this machine's clock says {now:%Y-%m-%d}")
     is_shipped = (restart, zone.key) == _SHIPPED
     if finding is None and is_shipped and machine is not None and not _same_clock(machine, zone, now):
         seen = f"the settings say {restart:%H:%M} {zone.key}, and this machine's clock is that of {machine.key}"

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from quant_trading.core.pacing import HistoryKey
-from quant_trading.core.pacing_file import CAREFUL_RULES, PacingFile, SharedPacer
+from quant_trading.core.pacing_file import CAREFUL_RULES, PacingFile, SharedPacer, shared_pacer
 from quant_trading.domain.errors import ConfigError
 from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.config import SimConfig
@@ -127,6 +128,17 @@ def test_a_place_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) -
     (tmp_path / "state").write_text("a file")
     with pytest.raises(ConfigError, match=r"state.p\.json cannot be written.*QT_HOME"):
         PacingFile(tmp_path / "state" / "p.json", HandClock()).claim(key("a"))
+
+
+def test_the_names_of_this_machine_are_one_tws(tmp_path: Path) -> None:
+    names = ("127.0.0.1", "localhost", "::1", "127.0.1.1")
+    pacers = [shared_pacer(tmp_path, host, 7497, HandClock()) for host in names]
+    key = HistoryKey("SPY", "SMART", "TRADES", 1.0, ("1 secs", "1800 S", ""))
+    for number in range(CAREFUL_RULES.small_bar_count):
+        different = replace(key, request=("1 secs", "1800 S", str(number)))
+        assert pacers[number % len(pacers)].file.claim(replace(different, contract=f"S{number}")) == 0.0
+    assert all(pacer.file.claim(replace(key, contract="MORE")) > 0.0 for pacer in pacers)
+    assert shared_pacer(tmp_path, "10.0.0.5", 7497, HandClock()).file.claim(key) == 0.0
 
 
 def test_while_another_program_holds_the_lock_one_waits_a_moment(tmp_path: Path) -> None:

@@ -65,6 +65,12 @@ def test_tws_itself(now: str, until: str | None) -> None:
     assert words(RestartSchedule().away_until(ns(now))) == until
 
 
+def test_a_login_that_may_take_three_days() -> None:
+    schedule = RestartSchedule(login_hours=72)
+    assert schedule.is_login_due(ns("2026-11-25 00:59"))  # Wednesday
+    assert not schedule.is_login_due(ns("2026-11-25 01:00"))
+
+
 def test_a_tws_that_never_restarts_by_itself() -> None:
     always = RestartSchedule(regions=(), restart=None, login_hours=0)
     assert always.away_until(ns("2026-11-19 23:45")) is None

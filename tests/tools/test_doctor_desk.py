@@ -227,6 +227,16 @@ def test_the_settings_as_they_come_are_tried_on_the_machines_clock() -> None:
     assert check_restart(restarts(time(23, 46)), ZoneInfo("Asia/Singapore"), NOON).id == ""  # somebody chose that
 
 
+@pytest.mark.parametrize("year", [1970, 2035])
+def test_a_clock_of_another_age_is_told(year: int) -> None:
+    finding = check_restart(restarts(time(23, 45)), None, datetime(year, 1, 2, tzinfo=UTC))
+    assert (finding.id, finding.severity) == ("clock-beyond", Severity.BAD)
+    assert finding.seen == f"this machine's clock says {year}-01-02"
+    assert finding.cure == (
+        "set this machine's clock: timedatectl set-ntp true; if it is right, this version is too old: take a newer one"
+    )
+
+
 def test_a_half_day_ends_earlier() -> None:
     # The day after Thanksgiving closes at 13:00; 14:00 is within other sessions.
     eve = datetime(2026, 11, 27, 3, tzinfo=UTC)
