@@ -254,12 +254,12 @@ class Tracker:
         wishes = [StreamRequest(symbol, kind, takes_delayed=self._takes_delayed) for symbol in self.symbols]
         numbers = {wish.symbol: session.subscribe(wish).number for wish in wishes}
         days = -(-_ENOUGH_BARS * max(self._timeframes) // _SESSION_MINUTES) + 1
+        asked_ns = session.now_ns()  # one symbol may be read at once while another takes a minute
         history = self._history(self.symbols, f"{days} D") if with_history else {}
-        now_ns = session.now_ns()
         for symbol, number in numbers.items():
             feed = Feed(
-                symbol, self._timeframes, grace_ns=_GRACE_NS[self._stream], history=history.get(symbol), now_ns=now_ns,
-                takes_delayed=self._takes_delayed,
+                symbol, self._timeframes, grace_ns=_GRACE_NS[self._stream], history=history.get(symbol),
+                now_ns=asked_ns, takes_delayed=self._takes_delayed,
             )  # fmt: skip
             self.feeds[number] = feed
             if feed.warmed:
@@ -391,7 +391,7 @@ class Tracker:
             cure = f"; {cure}"
         self._say(f"Stream - {note.kind.value}: {text}{cure}")
         if feed is not None:
-            self._tell(feed.note(note, self._session.now_ns()))
+            self._tell(feed.note(note))
 
     def _report(self, report: "Report") -> None:
         from quant_trading.data.tracker_lines import exchange_time
@@ -408,10 +408,11 @@ class Tracker:
         oldest_ns = min((feed.missing_since_ns or now_ns for feed in due.values()), default=now_ns)
         seconds = max(1800, (now_ns - oldest_ns) // _SECOND_NS + 600)
         history = self._history(tuple(due), f"{seconds} S" if seconds <= 86_400 else f"{-(-seconds // 86_400)} D")
-        now_ns = self._session.now_ns()
         with interrupts_held():
+            passed_ns = self._passed()
+            self._take(0.0)  # what traded while history was read belongs to the minutes that are told now
             for symbol, columns in history.items():
-                self._tell(due[symbol].fill_start(columns, now_ns))
+                self._tell(due[symbol].fill_start(columns, now_ns, passed_ns))
 
     def _history(self, symbols: Sequence[str], duration: str) -> "dict[str, BarColumns]":
         from quant_trading.core.recent_bars import recent_bars

@@ -80,8 +80,8 @@ class Feed:
     Args:
         timeframes: minutes.
         grace_ns: how long a minute waits for late ticks.
-        history: 1-minute bars up to `now_ns`, None when there are none: then the first bars come from ticks alone.
-        now_ns: UTC ns when `history` was read.
+        history: 1-minute bars up to `now_ns` or later, None when there are none: then the first bars come from ticks.
+        now_ns: UTC ns before `history` was read.
         takes_delayed: data may be delayed; feed them by `maybe_delayed`, for TWS decides by the user's subscriptions.
     """
 
@@ -249,9 +249,9 @@ class Feed:
         bars = self._bars.tick(ns, last, size)
         return self._lined(bars) if bars else ()
 
-    def note(self, note: StreamNote, now_ns: int) -> Sequence[TrackedBar]:
+    def note(self, note: StreamNote) -> Sequence[TrackedBar]:
         """Take a remark of the session about the stream."""
-        lag = self._lag_ns
+        lag, now_ns = self._lag_ns, note.time_ns  # ticks may wait behind it: the clock goes no further yet
         if note.kind is NoteKind.GAP:
             self._is_snapshot, self._first_delayed_ns = True, 0
             if lag != 0 and not self._has_history:
@@ -304,9 +304,14 @@ class Feed:
         if bar.is_final and (self._has_history or self._lag_ns == 0):
             self._add(bar.start_ns, (bar.open, bar.high, bar.low, bar.close), bar.volume)
 
-    def fill_start(self, history: BarColumns, now_ns: int) -> Sequence[TrackedBar]:
-        """Take the history asked for at `due_ns`; bars go on when it has the minute in which the stream began."""
-        self._add_history(history, now_ns - (self._lag_ns or 0))
+    def fill_start(self, history: BarColumns, asked_ns: int, now_ns: int) -> Sequence[TrackedBar]:
+        """Take history asked for at `due_ns` or later; bars go on when it has the minute in which the stream began.
+
+        Args:
+            asked_ns: UTC ns before `history` was read.
+            now_ns: UTC ns; every tick stamped before it has been told.
+        """
+        self._add_history(history, asked_ns - (self._lag_ns or 0))
         if self.due_ns is None or self._known_until < self._needs_until:
             return ()
         self.due_ns = None
@@ -328,7 +333,7 @@ class Feed:
     # Inside.
 
     def _add_history(self, history: BarColumns, now_ns: int) -> None:
-        """Take those of the 1-minute bars that were over when they were read, at `now_ns`."""
+        """Take those of the 1-minute bars that were over before they were read, at `now_ns`."""
         rows = zip(
             history.start_ns.tolist(), history.end_ns.tolist(), history.open.tolist(), history.high.tolist(),
             history.low.tolist(), history.close.tolist(), history.volume.tolist(), strict=True,

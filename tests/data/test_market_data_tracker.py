@@ -145,11 +145,11 @@ def test_bars_wait_for_the_minute_in_which_the_stream_began() -> None:
     now_ns = sec(5 * 60 + 20)
     made = feed(columns(0, 6), now_ns)
     assert [told.bar.start_ns for told in made.warmed] == [sec(60 * k) for k in range(5)]
-    made.note(StreamNote(1, sec(5 * 60 + 25), NoteKind.LIVE, ""), now_ns)
+    made.note(StreamNote(1, sec(5 * 60 + 25), NoteKind.LIVE, ""))
     quotes(made, (330, "LAST", 50.0, 1.0), (331, "VOLUME", NAN, 5.0), (365, "LAST", 51.0, 2.0))
     assert made.due_ns == sec(365)  # five seconds after the minute
     assert made.advance(sec(400)) == []
-    told = made.fill_start(columns(0, 6, price=20.0), sec(366))
+    told = made.fill_start(columns(0, 6, price=20.0), sec(366), sec(366))
     assert bar(told) == (20.0, 21.0, 19.0, 20.5, 100.0)  # whole, from history
     assert bar(made.advance(sec(420))) == (51.0, 51.0, 51.0, 51.0, 2.0)
     assert made.counts.late == 0
@@ -157,17 +157,28 @@ def test_bars_wait_for_the_minute_in_which_the_stream_began() -> None:
 
 def test_a_gap_is_filled_by_what_the_session_tells() -> None:
     made = feed(columns(0, 5), sec(306))
-    made.note(StreamNote(1, sec(299), NoteKind.LIVE, ""), sec(306))
+    made.note(StreamNote(1, sec(299), NoteKind.LIVE, ""))
     quotes(made, (310, "LAST", 9.0, 1.0), (310, "VOLUME", NAN, 5.0), (320, "LAST", 11.0, 1.0))
-    made.note(StreamNote(1, sec(320), NoteKind.GAP, ""), sec(340))
+    made.note(StreamNote(1, sec(320), NoteKind.GAP, ""))
     assert made.advance(sec(500)) == []
     for k, price in ((5, 30.0), (6, 31.0), (7, 32.0)):
         made.backfill(StreamBar(1, sec(60 * k), sec(60 * k + 60), *[price] * 4, 70.0, True, True, sec(487)))
-    told = made.note(StreamNote(1, sec(487), NoteKind.FILLED, ""), sec(487))
+    told = made.note(StreamNote(1, sec(487), NoteKind.FILLED, ""))
     assert [(one.bar.start_ns, one.bar.close, one.bar.volume) for one in told] == [
         (sec(60 * k), 25.0 + k, 70.0) for k in (5, 6, 7)
     ]
     assert {one.bar.known_ns for one in told} == {sec(500)}  # the clock had come so far
+
+
+def test_ticks_that_wait_behind_the_end_of_a_gap_belong_to_its_last_minute() -> None:
+    made = feed(columns(0, 5), sec(306))
+    made.note(StreamNote(1, sec(299), NoteKind.LIVE, ""))
+    made.note(StreamNote(1, sec(320), NoteKind.GAP, ""))
+    made.backfill(StreamBar(1, sec(300), sec(360), *[30.0] * 4, 70.0, True, True, sec(361)))
+    quotes(made, (362, "LAST", 9.0, 1.0), (362, "VOLUME", NAN, 5.0))
+    assert bar(made.note(StreamNote(1, sec(419), NoteKind.FILLED, "")))[4] == 70.0
+    quotes(made, (419.5, "LAST", 11.0, 3.0))  # taken at sec(425), say
+    assert bar(made.advance(sec(425))) == (11.0, 11.0, 11.0, 11.0, 3.0)
 
 
 def test_crossings_begin_with_a_warm_average() -> None:

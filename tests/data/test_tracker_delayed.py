@@ -213,7 +213,7 @@ def test_without_history_a_gap_stays_open() -> None:
     send(feed, 10, *trade(10.0, 10.0, 1010.0, 10))
     [told] = feed.advance(sec(60) + LAG_NS)
     assert told.bar.start_ns == OPEN
-    assert feed.note(StreamNote(1, sec(70) + LAG_NS, NoteKind.GAP, ""), sec(70) + LAG_NS) == ()
+    assert feed.note(StreamNote(1, sec(70) + LAG_NS, NoteKind.GAP, "")) == ()
     send(feed, 250, *trade(11.0, 10.0, 9000.0, 250))  # the snapshot of the next session
     send(feed, 290, *trade(11.5, 10.0, 9010.0, 290))
     send(feed, 330, *trade(12.0, 10.0, 9020.0, 330))

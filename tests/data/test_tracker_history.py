@@ -1,0 +1,94 @@
+"""What the tracker reads from history: whole minutes only, however long TWS takes, and without making others wait."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from quant_trading.refdata.sessions import at
+from tests.data.test_market_data_tracker import Kept, Scene, _history
+
+DAY = date(2026, 11, 19)
+
+
+class LateHistory:
+    """Holds answers of history back.
+
+    Attributes:
+        seconds: for how long, by symbol; None is for ever.
+        played: the scene.
+    """
+
+    def __init__(self, played: Scene) -> None:
+        self.seconds: dict[str, float | None] = {}
+        self.played, self._market = played, played.market
+        self._market.edit = self._edit
+
+    def asked(self, symbol: str) -> list[float]:
+        """Return when it was asked for, seconds since the start of the market."""
+        return [when for when, fields in self._market.received if fields[0] == "20" and fields[3] == symbol]
+
+    def _edit(self, fields: tuple[str, ...]) -> list[tuple[str, ...]]:
+        if fields[0] != "17":  # historicalData: its number comes next
+            return [fields]
+        symbols = {asked[1]: asked[3] for _, asked in self._market.received if asked[0] == "20"}
+        if (symbol := symbols[fields[1]]) not in self.seconds:
+            return [fields]
+        if (seconds := self.seconds[symbol]) is not None:
+            self.played.loop.call_later(seconds, self._market.say, fields)
+        return []
+
+
+@contextmanager
+def late_history(first: dict[str, float | None] | None = None, **options: Any) -> Iterator[LateHistory]:
+    """Give a tracker of every single trade that has begun at 10:00:20, with `first` holding at its start."""
+    played = Scene(stream="trades", shows_ticks=False, **options)
+    late = LateHistory(played)
+    late.seconds |= first or {}
+    try:
+        played.session.start()
+        played.session.wait_until_live(30)
+        played.loop.run_until_complete(asyncio.sleep(20))
+        played.tracker.start()
+        late.seconds = {}
+        yield late
+    finally:
+        played.close()
+
+
+def assert_as_history(late: LateHistory, kept: Kept, symbol: str, *clocks: str) -> None:
+    """Hold these minutes, each told once, against what history says of them when they are long over."""
+    late.seconds = {}
+    theirs = {start: row for start, *row in late.played.session.call(lambda connection: _history(connection, symbol))}
+    told = {one.bar.start_ns: one.bar for one in kept.of(symbol, 1)}
+    assert len(told) == len(kept.of(symbol, 1))
+    for clock in clocks:
+        bar = told[at(DAY, clock)]
+        assert [bar.open, bar.high, bar.low, bar.close, bar.volume] == theirs[at(DAY, clock)], clock
+
+
+def test_a_symbol_without_history_does_not_make_the_minutes_of_others_partial() -> None:
+    """The first minute is asked for at 10:01:05. AAPL answers at once, with 10:01 as it runs; SPY for a minute not."""
+    kept = Kept()
+    with late_history(recorders=[kept]) as late:
+        late.seconds = {"SPY": None}
+        late.played.run(200)
+        assert_as_history(late, kept, "AAPL", "10:00", "10:01", "10:02")
+
+
+def test_history_that_takes_long_leaves_the_ticks_of_meanwhile_in_their_minute() -> None:
+    """Asked for at 10:01:05, there at 10:02:02: the ticks of 10:01 have waited for it."""
+    kept = Kept()
+    with late_history(symbols=["AAPL"], recorders=[kept]) as late:
+        late.seconds = {"AAPL": 57.0}
+        late.played.run(200)
+        assert_as_history(late, kept, "AAPL", "10:00", "10:01", "10:02")
+
+
+def test_what_is_read_at_the_start_is_whole_however_long_it_takes() -> None:
+    """Both are asked for at 10:00:20. AAPL answers at once, with 10:00 as it runs; SPY at 10:01:10."""
+    kept = Kept()
+    with late_history(recorders=[kept], first={"SPY": 50.0}) as late:
+        late.played.run(130)
+        assert_as_history(late, kept, "AAPL", "10:00", "10:01")
