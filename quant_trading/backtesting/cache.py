@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,6 @@ from quant_trading.data.findings import Finding
 from quant_trading.data.number_text import joined, joined_whole
 from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
-from quant_trading.nouns import dataclass
 
 __all__ = [
     "ACCOUNT_FILE",

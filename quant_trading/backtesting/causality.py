@@ -14,7 +14,7 @@ Differences within the rounding of a sum (1e-12 of the value) are none: matrix p
 import copy
 import weakref
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
 from quant_trading.domain.errors import ConfigError
 from quant_trading.domain.limits import Limits
 from quant_trading.indicators.sides import signal_of
-from quant_trading.nouns import dataclass
 from quant_trading.strategy.base import Strategy
 
 __all__ = ["FutureLeak", "Leak", "Verdict", "check_causality", "refuse_leaks"]

@@ -1,6 +1,7 @@
 """The bars of a run: which symbols, from which files, over which sample."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from quant_trading.data.store import SourceFile, available, load_panel, provenan
 from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarPanel
 from quant_trading.domain.errors import ConfigError, DataGap
-from quant_trading.nouns import dataclass
 from quant_trading.settings.universe import DEFAULT_UNIVERSE
 
 __all__ = ["DEFAULT_SYMBOLS", "Inputs", "read_inputs", "sample_start"]

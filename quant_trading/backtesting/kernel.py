@@ -18,6 +18,7 @@ price is missing is dropped and counted; an account whose equity is 0 or less op
 """
 
 from collections.abc import Callable, MutableSequence, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
@@ -64,7 +65,6 @@ from quant_trading.backtesting.loop_types import (
     packed,
 )  # fmt: skip
 from quant_trading.domain.bars import FloatArray, IntArray
-from quant_trading.nouns import dataclass
 
 __all__ = [
     "COMPILE_FROM_CELLS", "NEXT_CLOSE", "NEXT_OPEN", "NO_TABLES", "SAME_CLOSE", "Account", "Fills", "Ledger", "Reason",

@@ -1,5 +1,6 @@
 """A strategy kept from having an opinion where its bars are not to be trusted."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,6 @@ import numpy.typing as npt
 
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.limits import Limits
-from quant_trading.nouns import dataclass
 from quant_trading.strategy.base import Strategy
 
 __all__ = ["Masked"]

@@ -6,6 +6,7 @@ infinite. docs/metrics.md states each formula and what other libraries call it.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
@@ -30,7 +31,6 @@ from quant_trading.backtesting.return_metrics import (
 from quant_trading.backtesting.trade_metrics import TradeFigures, trade_figures
 from quant_trading.backtesting.trades import Trades
 from quant_trading.domain.bars import FloatArray, IntArray
-from quant_trading.nouns import dataclass
 
 __all__ = [
     "DAYS_PER_YEAR", "SESSIONS_PER_YEAR", "Costs", "Exposure", "Metrics", "SharpeBasis", "annual_volatility", "cagr",

@@ -1,6 +1,7 @@
 """A finished backtest as the plain data of a report."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,6 @@ from quant_trading.data import findings as data_findings
 from quant_trading.data.store import SourceFile
 from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
-from quant_trading.nouns import dataclass
 from quant_trading.refdata.sessions import exchange_clock_ns
 from quant_trading.reporting import model
 from quant_trading.reporting.formats import shown, time_text

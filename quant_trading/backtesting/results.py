@@ -4,7 +4,7 @@ import io
 import math
 import textwrap
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 from functools import cached_property
@@ -25,7 +25,6 @@ from quant_trading.domain.errors import ConfigError
 from quant_trading.domain.exits import Exit
 from quant_trading.domain.limits import Limits
 from quant_trading.indicators.sides import SideArray
-from quant_trading.nouns import dataclass
 from quant_trading.refdata.sessions import EXCHANGE_ZONE
 from quant_trading.strategy.base import Strategy
 

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 
 from quant_trading.domain.errors import ConfigError
 from quant_trading.domain.exits import Exit, StopLoss, TakeProfit, TimeExit, TrailingStop
-from quant_trading.nouns import dataclass
 
 __all__ = [
     "Accounting", "BacktestSettings", "CloseLast", "CommissionPlan", "Delisting", "FillConvention", "MarginRule",

@@ -1,6 +1,7 @@
 """From fills to trades: closed lots against the average entry price."""
 
 from collections.abc import Callable, MutableSequence, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy.typing as npt
 from quant_trading.backtesting.compiling import compile_functions, is_worth_compiling
 from quant_trading.backtesting.kernel import Fills, Reason
 from quant_trading.domain.bars import FloatArray, IntArray
-from quant_trading.nouns import dataclass
 
 __all__ = ["Splits", "Trades", "close_lots", "trades_of"]
 

@@ -1,12 +1,12 @@
 """The columns of a bar file as they were read, before anything is checked."""
 
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from quant_trading.domain.bars import FloatArray, IntArray
-from quant_trading.nouns import dataclass
 
 __all__ = ["MISSING", "RawBars", "Stamps", "has_zone", "mixed_zones", "zone_seconds"]
 

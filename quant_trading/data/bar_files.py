@@ -5,6 +5,7 @@ open, high, low, close, volume, and symbol in files that hold several. Other col
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -17,7 +18,6 @@ from quant_trading.data.plain_csv import read_plain
 from quant_trading.domain.bar_sizes import BarSize
 from quant_trading.domain.bars import BarColumns, FloatArray, IntArray
 from quant_trading.domain.errors import DataGap
-from quant_trading.nouns import dataclass
 from quant_trading.refdata.sessions import SessionRangeError, exchange_date, exchange_days, session_arrays
 
 __all__ = ["BarFile", "open_bar_file", "why_no_bars"]

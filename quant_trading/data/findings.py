@@ -1,7 +1,7 @@
 """What the data checker finds, and what a run does about jumps that nothing explains."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Literal
 
@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from quant_trading.domain.bars import BarPanel
-from quant_trading.nouns import dataclass
 from quant_trading.refdata.sessions import EXCHANGE_ZONE
 
 __all__ = ["JUMP_KINDS", "Finding", "Kind", "Severity", "grouped", "mask_jumps", "quarantine"]

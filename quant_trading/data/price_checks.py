@@ -1,12 +1,12 @@
 """Bars looked at one by one and beside the bar before: impossible values, stale rows, jumps."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
-from quant_trading.nouns import dataclass
 
 __all__ = ["JUMP", "PriceMarks", "mark_prices", "runs", "split_ratio"]
 

@@ -1,11 +1,12 @@
 """Bars beside the exchange's calendar: sessions that are missing, short, shifted or thinly traded."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from quant_trading.domain.bar_sizes import BarSize
 from quant_trading.domain.bars import BarPanel, FloatArray, IntArray
-from quant_trading.nouns import dataclass
 from quant_trading.refdata.sessions import exchange_date, session_arrays
 
 __all__ = ["Calendar", "calendar_of", "low_volume", "off_grid", "on_clock", "per_session", "shifted_sessions"]

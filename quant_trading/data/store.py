@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ from quant_trading.data.store_places import ACTIONS_FILE, STORE_FILE
 from quant_trading.domain.bar_sizes import BAR_SIZES, BarSize, Duration, parse_bar_size, parse_duration
 from quant_trading.domain.bars import BarColumns, BarPanel, no_bars, panel_from_columns
 from quant_trading.domain.errors import ConfigError, DataGap
-from quant_trading.nouns import dataclass
 from quant_trading.refdata.sessions import exchange_days
 
 if TYPE_CHECKING:

@@ -1,10 +1,9 @@
 """Corporate actions: splits and dividends by ex-date."""
 
 import math
+from dataclasses import dataclass
 from datetime import date
 from typing import Literal
-
-from quant_trading.nouns import dataclass
 
 __all__ = ["ActionKind", "CorporateAction"]
 

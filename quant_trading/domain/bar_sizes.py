@@ -1,10 +1,10 @@
 """Bar sizes and durations in IBKR's words, and our short names for files."""
 
 import re
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from quant_trading.domain.errors import UsageError
-from quant_trading.nouns import dataclass
 
 __all__ = ["BAR_SIZES", "BarSize", "Duration", "parse_bar_size", "parse_duration"]
 

@@ -1,13 +1,12 @@
 """Bars: open, high, low, close and volume over [start, end)."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from quant_trading.nouns import dataclass
 from quant_trading.refdata.sessions import exchange_days
 
 __all__ = ["BarColumns", "BarPanel", "FloatArray", "IntArray", "no_bars", "panel_from_columns"]

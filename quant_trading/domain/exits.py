@@ -5,8 +5,7 @@ A strategy offers them as an attribute, `exits = (StopLoss(0.03), TimeExit(20))`
 """
 
 import math
-
-from quant_trading.nouns import dataclass
+from dataclasses import dataclass
 
 __all__ = ["Exit", "StopLoss", "TakeProfit", "TimeExit", "TrailingStop"]
 

@@ -1,6 +1,6 @@
 """The limits every order is held against."""
 
-from quant_trading.nouns import dataclass
+from dataclasses import dataclass
 
 __all__ = ["Denied", "Limits"]
 

@@ -9,6 +9,7 @@ be wrong (`doubt_of`); a series that comes nearer is walked by the rule. So both
 
 import sys
 from collections.abc import MutableSequence, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
@@ -19,7 +20,6 @@ from quant_trading.domain.bars import FloatArray
 from quant_trading.indicators.compiled import is_worth_compiling, machine_code
 from quant_trading.indicators.macd import ema_seeds
 from quant_trading.indicators.sides import HOLD, SideArray
-from quant_trading.nouns import dataclass
 
 __all__ = ["crossing_sides", "doubt_of", "run_column", "run_rows", "run_series"]
 

@@ -1,8 +1,9 @@
 """Moving average convergence divergence, on closes."""
 
+from dataclasses import dataclass
+
 from quant_trading.domain.bars import FloatArray
 from quant_trading.indicators.ema import EmaStep, ema
-from quant_trading.nouns import dataclass
 
 __all__ = ["MACD_SEEDS", "MacdColumns", "MacdStep", "ema_seeds", "macd"]
 

@@ -9,10 +9,9 @@
 An outage inside its window is no alarm, but it is reported like any other; one that outlasts it is an alarm.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
-
-from quant_trading.nouns import dataclass
 
 __all__ = ["RESET_WINDOWS", "ResetWindow", "RestartSchedule"]
 

@@ -5,12 +5,12 @@ Moments are int64 UTC nanoseconds; this is the only place that turns them into e
 """
 
 from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from quant_trading.nouns import dataclass
 from quant_trading.refdata.xnys_table import EARLY_CLOSES, FIRST_DAY, HOLIDAYS, LAST_DAY
 
 if TYPE_CHECKING:  # numpy is loaded by the two functions on arrays only: the safety commands do without it

@@ -7,13 +7,13 @@ What is small or comes by the thousand is a named tuple: a class of them is made
 command of half a second has for it.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from quant_trading.domain.bars import FloatArray, IntArray
-from quant_trading.nouns import dataclass
 
 __all__ = [
     "Causality", "Column", "Curve", "Figure", "FigureGroup", "Finding", "Interval", "Marker", "PriceSeries",

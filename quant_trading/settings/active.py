@@ -5,11 +5,11 @@ the desk's settings, of which it needs none.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quant_trading.domain.errors import ConfigError, UsageError
-from quant_trading.nouns import dataclass
 from quant_trading.settings.choice import build, own_parameters
 from quant_trading.settings.env_files import EnvValue, read_env_file
 from quant_trading.settings.scalars import show, to_free, to_text

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from quant_trading.domain.errors import ConfigError
-from quant_trading.nouns import dataclass
 from quant_trading.settings.scalars import show
 
 __all__ = ["EnvValue", "read_env_file"]

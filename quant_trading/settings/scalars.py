@@ -8,8 +8,7 @@ ValueError with the end of a sentence that begins `<file>: <key> = <value> `.
 import math
 import re
 from collections.abc import Callable, Iterable
-
-from quant_trading.nouns import dataclass
+from dataclasses import dataclass
 
 __all__ = ["Quoted", "Within", "is_secret", "nearest", "one_of", "show", "to_flag", "to_free", "to_number", "to_text",
            "to_whole"]  # fmt: skip

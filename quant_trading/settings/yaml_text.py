@@ -1,13 +1,12 @@
 """YAML read strictly: text stays text, nothing is said twice, and every value knows its line."""
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from quant_trading.domain.errors import ConfigError
-from quant_trading.nouns import dataclass
 from quant_trading.settings.scalars import Quoted, show
 
 __all__ = ["Document", "parse_yaml"]

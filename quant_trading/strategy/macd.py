@@ -1,6 +1,7 @@
 """MACD histogram crossings: long when it turns up, short when it turns down."""
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
@@ -9,7 +10,6 @@ from quant_trading.domain.limits import Limits
 from quant_trading.indicators.crossings import crossing_sides
 from quant_trading.indicators.macd import MACD_SEEDS, macd
 from quant_trading.indicators.sides import SideArray, signal_of
-from quant_trading.nouns import dataclass
 from quant_trading.strategy.base import equal_weights, register
 
 __all__ = ["Macd"]

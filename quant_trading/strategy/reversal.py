@@ -1,5 +1,6 @@
 """Short-term reversal: buy what fell."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -9,7 +10,6 @@ from quant_trading.domain.limits import Limits
 from quant_trading.indicators.ranks import lowest
 from quant_trading.indicators.returns import simple_returns
 from quant_trading.indicators.sides import HOLD, SideArray, signal_of
-from quant_trading.nouns import dataclass
 from quant_trading.strategy.base import equal_weights, register
 
 __all__ = ["Reversal", "ReversalDecile", "ReversalRank"]

@@ -1,13 +1,12 @@
 """Fixed weights from the configuration."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from quant_trading.domain.bars import BarPanel, FloatArray
 from quant_trading.domain.limits import Limits
-from quant_trading.nouns import dataclass
 from quant_trading.strategy.base import register
 
 __all__ = ["Static"]
