@@ -23,6 +23,7 @@ __all__ = ["WARMUP_BARS", "Feed", "TrackedBar"]
 # MACD(12, 26, 9) has forgotten its first close to 1e-10 by then.
 WARMUP_BARS = 300
 _SETTLE_NS = 5_000_000_000  # TWS completes a bar of history a moment after its end
+_COMPLETE_NS = 10 * MINUTE_NS  # what history has not got so long after a close did not trade
 _DELAYED = "DELAYED_"
 _USUAL_LAG_NS, _LONGEST_LAG_NS = 20 * MINUTE_NS, 60 * MINUTE_NS
 
@@ -112,6 +113,7 @@ class Feed:
         self._last_came_with: float | None = None
         self._recent: dict[int, Bar] = {}
         self._known_until = self._needs_until = 0  # end of the newest minute of history, and which end is wanted
+        self._read_ns = 0  # up to then it has been read
         self._waits_for: set[str] = set()
         self.due_ns: int | None = None  # from then on history has the minute in which the stream began
         start_ns = int(history.start_ns[0]) if history is not None and len(history.start_ns) else None
@@ -291,13 +293,24 @@ class Feed:
         self._waits_for.discard("stream")
         opened, _ = self._calendar(ns)
         end_ns = ns + MINUTE_NS - (ns - opened) % MINUTE_NS
-        if ns < opened or end_ns <= self._known_until:
-            self._waits_for.add("start")
-            return self._go_on("start", now_ns)
         self._waits_for.add("start")
+        if ns < opened:
+            end_ns = self._close_before(ns)
+            if self._bars.next_ns is None or self._bars.next_ns >= end_ns or self._read_ns >= end_ns + _COMPLETE_NS:
+                return self._go_on("start", now_ns)
+        elif end_ns <= self._known_until:
+            return self._go_on("start", now_ns)
         self._needs_until = end_ns
         self.due_ns = end_ns + _SETTLE_NS + (self._lag_ns or 0)
         return ()
+
+    def _close_before(self, ns: int) -> int:
+        """Return the close of the newest session that was over at `ns` and has minutes not told yet, else `ns`."""
+        closed, moment = ns, self._bars.next_ns
+        while moment is not None and moment < ns:
+            _, moment = self._calendar(moment)
+            closed = moment if moment <= ns else closed
+        return closed
 
     def backfill(self, bar: StreamBar) -> None:
         """Take a minute that history has in place of a gap."""
@@ -334,6 +347,7 @@ class Feed:
 
     def _add_history(self, history: BarColumns, now_ns: int) -> None:
         """Take those of the 1-minute bars that were over before they were read, at `now_ns`."""
+        self._read_ns = max(self._read_ns, now_ns)
         rows = zip(
             history.start_ns.tolist(), history.end_ns.tolist(), history.open.tolist(), history.high.tolist(),
             history.low.tolist(), history.close.tolist(), history.volume.tolist(), strict=True,

@@ -1,11 +1,19 @@
 """What the tracker reads from history: whole minutes only, however long TWS takes, and without making others wait."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
+import numpy as np
+import pytest
+
+from quant_trading.core.streams import NoteKind, StreamNote
+from quant_trading.data.bars import MINUTE_NS
+from quant_trading.data.tracker_feed import Feed, TrackedBar
+from quant_trading.data.tracker_lines import exchange_time
+from quant_trading.domain.bars import BarColumns
 from quant_trading.refdata.sessions import at
 from tests.data.test_market_data_tracker import Kept, Scene, _history
 
@@ -92,3 +100,51 @@ def test_what_is_read_at_the_start_is_whole_however_long_it_takes() -> None:
     with late_history(recorders=[kept], first={"SPY": 50.0}) as late:
         late.played.run(130)
         assert_as_history(late, kept, "AAPL", "10:00", "10:01")
+
+
+# Without a wire: starts around the close.
+
+SECOND_NS = 1_000_000_000
+CLOSE = at(DAY, "16:00")
+
+
+def until(end_ns: int, minutes: int = 30) -> BarColumns:
+    """Return the minutes of history before `end_ns`, with a close of 10.5 and 100 shares each."""
+    start = end_ns - MINUTE_NS * np.arange(minutes, 0, -1)
+    one = np.ones(minutes)
+    return BarColumns(start, start + MINUTE_NS, 10.0 * one, 11.0 * one, 9.0 * one, 10.5 * one, 100.0 * one)
+
+
+def volumes(told: Sequence[TrackedBar]) -> dict[tuple[int, str], float]:
+    return {(one.bar.minutes, exchange_time(one.bar.start_ns)[11:16]): one.bar.volume for one in told}
+
+
+def started(after_close: float, history: BarColumns) -> tuple[Feed, dict[tuple[int, str], float]]:
+    """Start a feed so many seconds after the close, its stream live a second later; return it and what it told."""
+    now_ns = CLOSE + round(after_close * SECOND_NS)
+    made = Feed("AAPL", (1, 5), grace_ns=0, history=history, now_ns=now_ns)
+    return made, volumes(made.note(StreamNote(1, now_ns + SECOND_NS, NoteKind.LIVE, "")))
+
+
+@pytest.mark.parametrize("after_close", [0.0, 3.0, 4.999])
+def test_the_last_minute_is_read_again_when_it_was_too_new_at_the_start(after_close: float) -> None:
+    made, told_at_once = started(after_close, until(CLOSE))
+    assert (told_at_once, made.advance(CLOSE + 6 * SECOND_NS)) == ({}, [])
+    assert made.due_ns == CLOSE + 5 * SECOND_NS
+    assert made.fill_start(until(CLOSE - MINUTE_NS), CLOSE + 6 * SECOND_NS, CLOSE + 6 * SECOND_NS) == ()  # not yet
+    told = made.fill_start(until(CLOSE), CLOSE + 21 * SECOND_NS, CLOSE + 22 * SECOND_NS)
+    assert volumes(told) == {(1, "15:59"): 100.0, (5, "15:55"): 500.0}
+    assert made.due_ns is None
+
+
+def test_the_last_minute_has_come_with_the_start_when_it_was_old_enough() -> None:
+    made, told_at_once = started(5.0, until(CLOSE))
+    assert (told_at_once, made.due_ns, made.advance(CLOSE + 60 * SECOND_NS)) == ({}, None, [])
+    opened = at(date(2026, 11, 20), "09:30")
+    assert volumes(made.advance(opened + MINUTE_NS)) == {(1, "09:30"): 0.0}  # bars have gone on
+
+
+def test_what_did_not_trade_before_a_close_is_not_waited_for_overnight() -> None:
+    """Halted at 15:58: history has nothing of the last two minutes, hours later, and never will."""
+    made, told_at_once = started(4 * 3600.0, until(CLOSE - 2 * MINUTE_NS))
+    assert (told_at_once, made.due_ns) == ({(1, "15:58"): 0.0, (1, "15:59"): 0.0, (5, "15:55"): 300.0}, None)
