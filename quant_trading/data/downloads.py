@@ -4,7 +4,7 @@ The ledger lies in the folder of the series: who removes the folder begins anew.
 the ledger, and both are whole or not there, so a download may be killed anywhere and simply be started again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,8 +16,9 @@ from quant_trading.data.bar_store import BarMeta, BarStore, Series
 from quant_trading.data.download_ledger import CERTAIN, LEDGER_FILE, DownloadLedger, LedgerLine
 from quant_trading.data.macd_csv import macd_csv_path, write_macd_csv
 from quant_trading.data.store_lock import series_lock
+from quant_trading.data.store_writer import check_bars
 from quant_trading.domain.bar_sizes import BarSize
-from quant_trading.domain.bars import BarColumns, IntArray
+from quant_trading.domain.bars import BarColumns, IntArray, no_bars
 from quant_trading.domain.errors import DataGap
 from quant_trading.refdata.sessions import SessionRangeError, exchange_date
 
@@ -25,6 +26,7 @@ __all__ = ["Holes", "SeriesDownload", "Written"]
 
 _SECOND_NS = 1_000_000_000
 _HOUR, _DAY = 3_600, 86_400
+_FEW_BARS_SECONDS = 4 * _HOUR  # a session has two of such bars, or one
 _ROWS_PER_PAGE, _MOST_WAITING = 10_000, 16
 _LOOK_BACK = timedelta(days=14)  # within which there is a session in any case
 
@@ -94,15 +96,19 @@ class SeriesDownload:
         found = store.manifest(symbol, size.words, what, all_hours=all_hours)
         self._rows = 0 if found is None else found.rows
         self._waiting: list[_Taken] = []
+        self._comparing: frozenset[Page] = frozenset()  # planned pages that meet stored bars
+        self._unproven: set[Page] = set()  # those of them that have not come yet
+        self._held: list[_Taken] = []  # other pages, until those have come
+        self._refusal = ""  # why no page can be joined with what is stored
 
     # Planning.
 
     def span(self) -> tuple[int, int] | None:
         """Return from when to when there are bars or answers, UTC ns; None without any."""
         ends = [] if self.ledger.span is None else [self.ledger.span]
-        starts = self._stored()
-        if len(starts):
-            ends.append((int(starts[0]), int(starts[-1]) + min(self._size.seconds, _DAY) * _SECOND_NS))
+        stored = self._stored()
+        if len(stored.start_ns):
+            ends.append((int(stored.start_ns[0]), self._end_of(stored)))
         return (min(a for a, _ in ends), max(b for _, b in ends)) if ends else None
 
     def stored_stretch(self) -> Stretch:
@@ -120,39 +126,115 @@ class SeriesDownload:
         first, last = exchange_date(span[0]), exchange_date(span[1] - 1)
         return Stretch(cells_between(self._size, first, last, all_hours=self._all_hours), span[1])
 
-    def plan(self, stretch: Stretch, now_ns: int, *, repair: bool = False, refresh: bool = False) -> list[Page]:
-        """Return the pages that are still to be asked, newest first.
+    def _end_of(self, stored: BarColumns) -> int:
+        """Return when the last stored bar ends; of a day's bar that is the close, wherever its source lets it end."""
+        if self._size.seconds == _DAY:
+            day = exchange_date(int(stored.start_ns[-1]))
+            if cells := cells_between(self._size, day, day, all_hours=self._all_hours):
+                return cells[-1].end_ns
+        return int(stored.end_ns[-1])
 
-        A page that meets bars which are there already takes one cell of them along, so that TWS's bars are compared
-        where they overlap: a split or a correction shows.
+    def plan(self, stretch: Stretch, now_ns: int, *, repair: bool = False, refresh: bool = False) -> list[Page]:
+        """Return the pages that are still to be asked: those that meet stored bars first, and newest first.
+
+        What is new takes some of the bars along that are there already, its neighbours or the nearest ones, so that
+        TWS's bars are compared where they overlap: a split or a correction shows.
 
         Args:
             stretch: what is wanted.
             now_ns: TWS's time.
             repair: ask also for cells that TWS had too few bars of, once more each.
-            refresh: ask for everything.
+            refresh: ask for everything, also before the first bar that TWS named at an earlier time.
         """
+        self._comparing, self._unproven, self._held, self._refusal = frozenset(), set(), [], ""
         if not stretch.cells:
             return []
+        stored = self._stored()
+        if self._what == "ADJUSTED_LAST":
+            return [self._adjusted(stretch, stored, now_ns)]
         cells = [*self._before(stretch.cells[0]), *stretch.cells]
         first = len(cells) - len(stretch.cells)
-        if self._what == "ADJUSTED_LAST":  # each dividend moves every bar before it
-            return [adjusted_page(self._size, stretch.cells, stretch.until_ns, now_ns)]
-        every = [index for index in range(first, len(cells)) if not self._is_before_first(cells[index])]
-        if refresh or self._size.seconds > _DAY:
-            return pages_of(self._size, cells, every, stretch.until_ns)
-        counts = self._counts(cells)
+        wanted = {index for index in range(first, len(cells)) if refresh or not self._is_before_first(cells[index])}
+        if not refresh and self._size.seconds <= _DAY:
+            wanted = self._missing(cells, wanted, stored, stretch.until_ns, repair=repair)
+        pages = pages_of(self._size, cells, wanted, stretch.until_ns)
+        if not pages or not len(stored.start_ns):
+            return pages
+        meeting = [page for page in pages if _meets(stored, page)]
+        if not meeting:
+            pages += (meeting := self._nearest(pages, stored))
+        self._comparing, self._unproven = frozenset(meeting), set(meeting)
+        return sorted(pages, key=lambda page: page not in self._comparing)
+
+    def compares(self, page: Page) -> bool:
+        """Return whether a planned page meets stored bars; it should be asked before the others of the series."""
+        return page in self._comparing
+
+    def _missing(
+        self, cells: Sequence[Cell], every: Collection[int], stored: BarColumns, until_ns: int, *, repair: bool
+    ) -> set[int]:
+        """Return which of the cells to ask for, with known neighbours."""
+        counts = _counted(stored.start_ns, cells)
         wanted = {
             index
             for index in every
-            if not self._is_there(cells[index], counts[index], stretch.until_ns)
+            if not self._is_there(cells[index], counts[index], until_ns)
             or (repair and 0 < self.ledger.times_asked(cells[index].start_ns) < CERTAIN)
         }
+        reach = self._overlap
         for index in sorted(wanted):
-            beside = [near for near in (index - 1, index + 1) if 0 <= near < len(cells) and near not in wanted]
-            known = [near for near in beside if counts[near] and self._is_there(cells[near], counts[near], 2**63)]
-            wanted.update(known[:1])
-        return pages_of(self._size, cells, wanted, stretch.until_ns)
+            for side in (range(index - 1, index - 1 - reach, -1), range(index + 1, index + 1 + reach)):
+                beside = [near for near in side if 0 <= near < len(cells) and near not in wanted]
+                known = [near for near in beside if counts[near] and self._is_there(cells[near], counts[near], 2**63)]
+                if known:
+                    wanted.update(known)
+                    break
+        return wanted
+
+    @property
+    def _overlap(self) -> int:
+        """Return how many known cells are asked along: one bar that has changed does not tell a split."""
+        return 1 if self._size.seconds < _FEW_BARS_SECONDS else 3
+
+    def _nearest(self, pages: Sequence[Page], stored: BarColumns) -> list[Page]:
+        """Return the pages of the stored bars that lie nearest to pages which meet none."""
+        begin, end = min(page.start_ns for page in pages), max(page.end_ns for page in pages)
+        starts, reach = stored.start_ns, self._overlap
+        before, after = int(np.searchsorted(starts, begin)) - 1, int(np.searchsorted(starts, end))
+        is_before = before >= 0 and (after == len(starts) or begin - starts[before] <= starts[after] - end)
+        if is_before:
+            first, last = max(0, before - reach + 1), before
+        else:
+            after = min(after, len(starts) - 1)
+            first, last = after, min(after + reach, len(starts)) - 1
+        days = exchange_date(int(starts[first])), exchange_date(int(stored.end_ns[last]) - 1)
+        try:
+            found = cells_between(self._size, *days, all_hours=self._all_hours)
+        except SessionRangeError:  # bars of another source from before the table begins
+            return []
+        if self._size.seconds <= _DAY:
+            counts = _counted(starts, found)
+            cells = [cell for cell, count in zip(found, counts, strict=True) if count]
+            # A cell that bars of its session fill is one page; of smaller bars it is a part of the session.
+            found = tuple(cells[-reach:] if is_before else cells[:reach])
+        if not found:
+            return []
+        known = stored.end_ns[: int(np.searchsorted(starts, found[-1].end_ns))]
+        return pages_of(self._size, found, range(len(found)), min(found[-1].end_ns, int(known[-1])))
+
+    def _adjusted(self, stretch: Stretch, stored: BarColumns, now_ns: int) -> Page:
+        """Return the one page of dividend-adjusted bars: each dividend moves every bar before it, stored ones as well.
+
+        So what is stored is asked for along with what is wished, and all that lies in between.
+        """
+        cells, until_ns = stretch.cells, stretch.until_ns
+        if len(stored.start_ns):
+            stored_ns = self._end_of(stored)
+            first = min(cells[0].day, exchange_date(int(stored.start_ns[0])))
+            last = max(cells[-1].day, exchange_date(stored_ns - 1))
+            cells = cells_between(self._size, first, last, all_hours=self._all_hours)
+            until_ns = max(until_ns, stored_ns)
+        return adjusted_page(self._size, cells, until_ns, now_ns)
 
     def nothing_before(self, stretch: Stretch, first_bar_ns: int, asked_at: datetime) -> None:
         """Note that TWS has no bars before `first_bar_ns`; the session before it is asked all the same."""
@@ -165,6 +247,10 @@ class SeriesDownload:
         lacking = dict.fromkeys((cell.start_ns for cell in cells), 0)
         self.ledger.note(LedgerLine(asked_at, cells[0].start_ns, cells[-1].end_ns, "empty", 0, lacking, text))
 
+    def is_before_first(self, page: Page) -> bool:
+        """Return whether TWS has said that it has no bars as old as those of a page."""
+        return all(self._is_before_first(cell) for cell in page.cells)
+
     def _is_before_first(self, cell: Cell) -> bool:
         first_ns = self.ledger.first_bar_ns
         return first_ns is not None and cell.end_ns <= first_ns - _DAY * _SECOND_NS
@@ -174,7 +260,7 @@ class SeriesDownload:
             found = cells_between(self._size, cell.day - _LOOK_BACK, cell.day, all_hours=self._all_hours)
         except SessionRangeError:  # at the beginning of the table
             return ()
-        return tuple(one for one in found if one.start_ns < cell.start_ns)[-1:]
+        return tuple(one for one in found if one.start_ns < cell.start_ns)[-self._overlap :]
 
     def _is_there(self, cell: Cell, count: int, until_ns: int) -> bool:
         if not self.ledger.covers(cell.start_ns, min(cell.end_ns, until_ns)):
@@ -190,14 +276,11 @@ class SeriesDownload:
             return 1
         return -((cell.start_ns - cell.end_ns) // (self._size.seconds * _SECOND_NS))
 
-    def _stored(self) -> IntArray:
+    def _stored(self) -> BarColumns:
         found = self._store.manifest(self.symbol, self._size.words, self._what, all_hours=self._all_hours)
         if found is None:
-            return np.empty(0, dtype=np.int64)
-        return self._store.read(Series(found, self._place)).start_ns
-
-    def _counts(self, cells: Sequence[Cell]) -> list[int]:
-        return _counted(self._stored(), cells)
+            return no_bars()
+        return self._store.read(Series(found, self._place))
 
     # Taking.
 
@@ -214,7 +297,8 @@ class SeriesDownload:
     def take(self, page: Page, bars: BarColumns, asked_at: datetime, *, replace: bool = False) -> None:
         """Take the bars of a page; once there are enough of them they go into the store, and then into the ledger.
 
-        A file of the store is written as a whole, so the larger it is, the more pages are brought in at once.
+        A file of the store is written as a whole, so the larger it is, the more pages are brought in at once. Nothing
+        is brought in before the pages that meet stored bars have come: only they show a split.
 
         Args:
             page: what was asked.
@@ -225,33 +309,50 @@ class SeriesDownload:
         Raises:
             DataGap, ConfigError: as `flush`.
         """
-        self._waiting.append(_Taken(page, bars, asked_at, replace or self._what == "ADJUSTED_LAST"))
+        one = _Taken(page, bars, asked_at, replace or self._what == "ADJUSTED_LAST")
+        (self._waiting if page in self._comparing or not self._unproven else self._held).append(one)
+        self._note_answer(page)
         if len(self._waiting) > min(self._rows // _ROWS_PER_PAGE, _MOST_WAITING):
             self.flush()
 
+    def leave_out(self, page: Page) -> None:
+        """Note that a planned page is not asked: another download has brought it, or TWS has nothing so old."""
+        self._note_answer(page)
+
+    def _note_answer(self, page: Page) -> None:
+        self._unproven.discard(page)
+        if not self._unproven and self._held:
+            self._waiting += self._held
+            self._held = []
+
     def flush(self) -> None:
-        """Bring what was taken into the store and note it.
+        """Bring what was taken into the store and note it; what still waits to be proven is asked again another time.
 
         Raises:
             DataGap: when bars of a page are unsound, or cannot be joined with those that are stored, after a split for
-                example; that page counts as failed, the others are brought in.
+                example; that page counts as failed. The others are brought in, unless it was to prove them.
             ConfigError: when the place cannot be written.
         """
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
         try:
-            self._bring(waiting)
-            return
+            if not self._refusal:
+                self._bring(waiting)
+                return
         except DataGap:
             pass  # of which page is found out one by one
         last: DataGap | None = None
-        for one in waiting:
+        for one in sorted(waiting, key=lambda one: one.page not in self._comparing):
             try:
+                if self._refusal:
+                    raise DataGap(self._refusal)
                 self._bring([one])
             except DataGap as error:
                 self.fail(one.page, str(error), one.asked_at)
                 last = error
+                if one.page in self._comparing and _is_sound(self.symbol, one.bars):
+                    self._refusal = str(error)
         if last is not None:
             raise last
 
@@ -275,6 +376,7 @@ class SeriesDownload:
 
     def fail(self, page: Page, fault: str, asked_at: datetime) -> None:
         """Note that a page was not answered; it stays to be asked."""
+        self._note_answer(page)
         self.ledger.note(LedgerLine(asked_at, page.start_ns, page.end_ns, "failed", text=fault))
 
     def _lacking(self, page: Page, bars: BarColumns) -> dict[int, int]:
@@ -310,7 +412,7 @@ class SeriesDownload:
         Raises:
             DataGap: when stored bars or the ledger are unsound.
         """
-        starts = self._stored()
+        starts = self._stored().start_ns
         if not len(starts) or self._size.seconds > _DAY:
             return []
         first, last = exchange_date(int(starts[0])), exchange_date(int(starts[-1]))
@@ -332,6 +434,19 @@ class SeriesDownload:
         inner = known[first:]
         begins = stretch.cells[first].day if 0 < first < len(known) else None
         return Holes(first == len(known), begins, inner.count(0), sum(bool(count) for count in inner))
+
+
+def _meets(stored: BarColumns, page: Page) -> bool:
+    return bool(np.searchsorted(stored.start_ns, page.end_ns) > np.searchsorted(stored.start_ns, page.start_ns))
+
+
+def _is_sound(symbol: str, bars: BarColumns) -> bool:
+    """Return whether bars could be stored if there were none yet."""
+    try:
+        check_bars(symbol, bars)
+    except DataGap:
+        return False
+    return True
 
 
 def _counted(starts: IntArray, cells: Sequence[Cell]) -> list[int]:

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from quant_trading.data.bar_store import BarMeta, BarStore
 from quant_trading.data.downloads import Holes, SeriesDownload
 from quant_trading.data.store import load_panel
 from quant_trading.data.store_writer import read_changed
-from quant_trading.domain.bar_sizes import parse_bar_size, parse_duration
+from quant_trading.domain.bar_sizes import BarSize, parse_bar_size, parse_duration
 from quant_trading.domain.bars import BarColumns, no_bars
 from quant_trading.domain.errors import ConfigError, DataGap
 from quant_trading.refdata.sessions import at, sessions_between
@@ -135,6 +136,7 @@ def test_a_page_that_another_download_brought_meanwhile_is_not_wanted_any_more(t
     other.take(newest, tws(newest), ASKED)
     other.flush()
     assert one.is_taken(newest) and not one.is_taken(older)
+    one.leave_out(newest)
     one.take(older, tws(older), ASKED)
     one.flush()
     assert not one.is_taken(older), "it is its own"
@@ -213,7 +215,8 @@ def test_what_lies_before_the_first_bar_is_never_asked(tmp_path: Path) -> None:
     assert [line.outcome for line in one.ledger.lines] == ["first", "empty", "received"]
     assert a_download(tmp_path).ledger.first_bar_ns == listed, "it need not be asked again"
     refreshed = one.plan(stretch, NOW, refresh=True)
-    assert days_of(refreshed) == [date(2025, 12, day) for day in (2, 3, 4, 5)]
+    assert days_of(refreshed) == [cell.day for cell in stretch.cells], "TWS may have been wrong: all is asked again"
+    assert [one.is_before_first(page) for page in refreshed] == [False, True, True, True, True]
     asked_again = one.plan(stretch, NOW, repair=True)
     assert date(2025, 12, 1) not in days_of(asked_again) and date(2025, 12, 2) in days_of(asked_again)
 
@@ -250,6 +253,62 @@ def test_after_a_split_nothing_is_mixed(tmp_path: Path) -> None:
     with pytest.raises(DataGap, match=r"as after a split of 2 for 1; nothing was written"):
         one.take(page, halved, ASKED)
     assert not one.ledger.covers(page.start_ns, page.end_ns)
+
+
+def whole_bars(size: BarSize, page: Page, price: float) -> BarColumns:
+    """Return the bars of a page, those of a day and those counted from the open, at one price."""
+    days = sessions_between(page.cells[0].day, page.cells[-1].day)
+    step = min(size.seconds, 86_400) * 1_000_000_000
+    spans = [(ns, min(ns + step, day.close_ns)) for day in days for ns in range(day.open_ns, day.close_ns, step)]
+    start, end = (np.array(side, dtype=np.int64) for side in zip(*spans, strict=True))
+    close = np.full(len(start), price)
+    inside = (start >= page.start_ns) & (end <= page.end_ns)
+    return cut(BarColumns(start, end, close, close, close, close, close * 0.0 + 1.0), inside)
+
+
+def after_the_split(folder: Path, size: BarSize, first: str, until: int, second: str) -> None:
+    """Download before a split and, for another stretch, after it; nothing of the second one may come in."""
+    before = at(date(2025, 12, 4), "18:00")
+    for duration, end_ns, now_ns in ((first, until, before), (second, NOW, NOW)):
+        one = SeriesDownload(BarStore(folder / "store"), folder, "SMR", size, "TRADES", all_hours=False)
+        stretch = stretch_of(size, parse_duration(duration), end_ns, now_ns, all_hours=False)
+        pages = one.plan(stretch, now_ns)
+        price = 20.0 if now_ns > before else 200.0  # as TWS: adjusted for the splits up to the day of the request
+        assert one.compares(pages[0]) == (price == 20.0)
+        for page in pages:
+            refused = pytest.raises(DataGap, match="as after a split of 10 for 1") if price == 20.0 else nullcontext()
+            with refused:
+                one.take(page, whole_bars(size, page, price), ASKED)
+                one.flush()
+    stored = BarStore(folder / "store").columns("SMR", size.words)
+    assert stored is not None and set(stored.close.tolist()) == {200.0}
+
+
+@pytest.mark.parametrize("words", ["5 mins", "1 hour", "4 hours", "8 hours", "1 day"])
+def test_a_split_shows_also_where_a_session_has_a_single_bar(tmp_path: Path, words: str) -> None:
+    after_the_split(tmp_path, parse_bar_size(words), "10 D", at(date(2025, 12, 4), "18:00"), "10 D")
+
+
+@pytest.mark.parametrize("words", ["30 secs", "5 mins", "1 hour", "8 hours", "1 day", "1W"])
+def test_a_split_between_stretches_that_do_not_touch_shows(tmp_path: Path, words: str) -> None:
+    size = parse_bar_size(words)
+    first, second = ("30 D", "3 W") if size.seconds > 86_400 else ("5 D", "3 D")
+    after_the_split(tmp_path, size, first, at(date(2025, 10, 15), "18:00"), second)
+
+
+def test_nothing_is_brought_in_before_the_pages_that_show_a_split(tmp_path: Path) -> None:
+    run(tmp_path, "1 D", at(date(2025, 11, 21), "18:00"))
+    one = a_download(tmp_path)
+    first, *others = one.plan(back("11 D"), NOW)
+    assert [one.compares(page) for page in (first, *others)] == [True, False, False]
+    assert days_of([first])[0] == date(2025, 11, 21)
+    for page in others:
+        one.take(page, tws(page), ASKED)
+    one.flush()  # interrupted
+    assert one.added == 0
+    one.fail(first, "no answer", ASKED)
+    one.flush()
+    assert one.added == 6 * 78, "20 November, and 1 to 5 December"
 
 
 def test_many_pages_of_a_large_series_are_brought_in_at_once(tmp_path: Path) -> None:
@@ -315,6 +374,39 @@ def test_adjusted_bars_are_asked_as_a_whole_and_replaced(tmp_path: Path) -> None
         one.take(page, replace(bars, **scaled), ASKED)
     stored = BarStore(tmp_path / "store").columns("SMR", "5 mins", "ADJUSTED_LAST")
     assert stored is not None and np.array_equal(stored.close, tws(page).close * 0.99)
+
+
+@pytest.mark.parametrize("end", [date(2025, 12, 5), date(2025, 11, 20)])
+def test_adjusted_bars_that_are_stored_are_asked_along(tmp_path: Path, end: date) -> None:
+    run_until = ((date(2025, 12, 1), 1.0, "10 D"), (end, 0.98, "2 D"))  # later 2 % of a dividend off all before
+    for day, factor, duration in run_until:
+        one = a_download(tmp_path, "ADJUSTED_LAST")
+        [page] = one.plan(back(duration, at(day, "18:00")), NOW)
+        bars = tws(page)
+        scaled = {name: getattr(bars, name) * factor for name in ("open", "high", "low", "close")}
+        one.take(page, replace(bars, **scaled), ASKED)
+    stored = BarStore(tmp_path / "store").columns("SMR", "5 mins", "ADJUSTED_LAST")
+    assert stored is not None
+    days = sessions_between(date(2025, 11, 17), max(date(2025, 12, 1), end))
+    assert len(stored.start_ns) == sum((day.close_ns - day.open_ns) // STEP for day in days)
+    assert np.array_equal(stored.close, np.round(20.0 + 3.0 * np.sin(stored.start_ns / 7.3e15), 2) * 0.98)
+    assert one.unasked_days() == []
+
+
+def test_a_daily_bar_ends_with_its_session_and_repair_asks_for_nothing(tmp_path: Path) -> None:
+    size, now = parse_bar_size("1 day"), at(date(2025, 12, 4), "18:00")
+    for repair in (False, True):
+        one = SeriesDownload(BarStore(tmp_path / "store"), tmp_path, "SMR", size, "TRADES", all_hours=False)
+        wish = stretch_of(size, parse_duration("5 D"), now, now, all_hours=False)
+        stretch = one.stored_stretch() if repair else wish
+        assert stretch.cells == wish.cells
+        pages = one.plan(stretch, now, repair=repair)
+        assert len(pages) == (0 if repair else 1)
+        for page in pages:
+            bars = whole_bars(size, page, 20.0)
+            # as other sources have them: to midnight
+            one.take(page, replace(bars, end_ns=bars.start_ns + 86_400_000_000_000), ASKED)
+        one.flush()
 
 
 def test_a_symbol_that_makes_no_folder_is_refused(tmp_path: Path) -> None:

@@ -235,14 +235,13 @@ def test_other_kinds_and_sizes(fetch: Run, home: Path) -> None:
     assert 50 <= len(weeks) <= 53
 
 
-@pytest.mark.parametrize("what", ["TRADES", "ADJUSTED_LAST"])
 @served(EVENING)
-def test_a_hole_that_nobody_asked_for_is_told_and_repair_fills_it(fetch: Run, home: Path, what: str) -> None:
-    words = ["--symbols", "SMR", "--bar-size", "5m", "--what", what]
+def test_a_hole_that_nobody_asked_for_is_told_and_repair_fills_it(fetch: Run, home: Path) -> None:
+    words = ["--symbols", "SMR", "--bar-size", "5m"]
     code, said, _ = fetch(*words, "--duration", "2 D", "--end-datetime", "2026-11-10")  # 9 and 10 November
     assert code == 0 and not any("never asked for" in line for line in said)
     code, said, _ = fetch(*words, "--duration", "2 D")  # 18 and 19 November
-    # Wednesday the 11th to Tuesday the 17th: five sessions, one of which TRADES took along to compare
+    # Wednesday the 11th to Tuesday the 17th: five sessions
     assert (code, said[-1]) == (0, "SMR: 5 sessions within the file were never asked for (2026-11-11..2026-11-17), and "
                                 "MACD runs over them; --repair without --duration fetches them")  # fmt: skip
     code, said, _ = fetch(*words, "--repair")
