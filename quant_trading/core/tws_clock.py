@@ -4,7 +4,8 @@ TWS tells whole seconds, cut off, so a clock that agrees to within two seconds i
 time server is nearer to the exchange than such an answer.
 
 A session sets the clock when it connects and compares it with each heartbeat. A difference beyond two seconds is asked
-for once more: one that stays is followed, one that grows is another speed, which no machine's clock can follow.
+for once more, five seconds later: one that stays is followed, for a clock was set. One that grows meanwhile, or again
+within a minute, is another speed, which no machine's clock can follow.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Course", "Reading", "TwsClock"]
 
 _TOLERANCE = timedelta(seconds=2)
+_CUT = timedelta(seconds=1)
 _HALF = timedelta(seconds=0.5)
 _ZERO = timedelta(0)
 # Two seconds more within a minute are 3 %: no clock of a machine is as wrong as that.
@@ -66,6 +68,7 @@ class TwsClock:
         self.offset = _ZERO
         self.rate = 1.0
         self._set_by: Reading | None = None
+        self._before: Reading | None = None  # what it was set by before, where that was soon before
         self._suspect: Reading | None = None
 
     def now(self) -> datetime:
@@ -101,15 +104,21 @@ class TwsClock:
             self._suspect = reading
             return Course.SUSPECT
         suspect, self._suspect = self._suspect, None
-        before = [suspect]
-        if self._set_by is not None and reading.machine - self._set_by.machine <= _SOON:
-            before.insert(0, self._set_by)  # the longer the time, the better is the rate
-        for one in before:
-            if abs(reading.ahead - one.ahead) > _TOLERANCE + reading.slack + one.slack:
-                self.rate = 1.0 + (reading.ahead - one.ahead) / max(reading.machine - one.machine, _HALF)
-                return Course.RUNS
-        self._go_by(reading)
-        return Course.MOVED
+        last = self._set_by
+        if last is not None and reading.machine - last.machine > _SOON:
+            last = None
+        # A clock that was set stands still after it: what it says then differs by less than the second cut off.
+        allowed = _TOLERANCE if last is None else _CUT
+        if not _differ(suspect, reading, allowed):
+            before, self._before = self._before, None
+            if last is None or before is None or _is_ahead(before, last) is not _is_ahead(last, reading):
+                self._go_by(reading)
+                self._before = last
+                return Course.MOVED
+            last = before  # moved twice the same way: no hand does that within two minutes
+        first = suspect if last is None else last  # the longer the time, the better is the rate
+        self.rate = 1.0 + (reading.ahead - first.ahead) / max(reading.machine - first.machine, _HALF)
+        return Course.RUNS
 
     def fault(self) -> str:
         """Return what a person should read of a rate that cannot be followed."""
@@ -121,4 +130,13 @@ class TwsClock:
 
     def _go_by(self, reading: Reading) -> None:
         self.offset = reading.ahead if abs(reading.ahead) > _TOLERANCE else _ZERO
-        self._set_by, self._suspect = reading, None
+        self._set_by, self._suspect, self._before = reading, None, None
+
+
+def _differ(one: Reading, other: Reading, allowed: timedelta) -> bool:
+    return abs(other.ahead - one.ahead) > allowed + one.slack + other.slack
+
+
+def _is_ahead(one: Reading, other: Reading) -> bool:
+    """Return whether TWS was further ahead in the second reading."""
+    return other.ahead > one.ahead

@@ -196,3 +196,45 @@ def test_one_answer_beside_all_others_moves_nothing() -> None:
         Course.STEADY, Course.SUSPECT, Course.STEADY, Course.SUSPECT,
     ]  # fmt: skip
     assert clock.offset == timedelta(0)
+
+
+# A clock that is set in the first minute, when nothing is known yet of its speed.
+
+Said = tuple[float, float]
+
+
+def follow(*said: Said) -> tuple[TwsClock, list[Course]]:
+    """Return a clock set at 0 s by a TWS that agreed, and what it makes of readings (seconds, ahead) from then on."""
+    clock = TwsClock(_Machine(TWS_TIME))
+    clock._go_by(_reading(0.0, 0.0))
+    return clock, [clock.follow(_reading(at, ahead)) for at, ahead in said]
+
+
+@pytest.mark.parametrize("step", [-4.9, -3.0, 2.5, 4.0, 4.9, 3600.0])
+def test_a_step_in_the_first_minute_is_followed(step: float) -> None:
+    clock, courses = follow((5, 0.4), (24, step), (29, step + 0.9), (49, step + 0.5), (69, step))
+    assert courses == [Course.STEADY, Course.SUSPECT, Course.MOVED, Course.STEADY, Course.STEADY]
+    assert clock.offset == timedelta(seconds=step + 0.9)
+    assert clock.rate == 1.0
+
+
+def test_a_step_that_is_taken_back_is_no_speed() -> None:
+    clock, courses = follow((5, -4.0), (10, -4.0), (30, 0.0), (35, 0.0))
+    assert courses == [Course.SUSPECT, Course.MOVED, Course.SUSPECT, Course.MOVED]
+    assert clock.offset == timedelta(0)
+
+
+def test_what_moves_twice_the_same_way_within_a_minute_runs() -> None:
+    """A tenth too fast: in the five seconds between two readings that is less than the second TWS cuts off."""
+    clock, courses = follow((5, 0.5), (25, 2.5), (30, 3.0), (50, 5.0), (55, 5.5), (60, 6.0))
+    assert courses == [Course.STEADY, Course.SUSPECT, Course.MOVED, Course.STEADY, Course.SUSPECT, Course.RUNS]
+    assert clock.rate == pytest.approx(1.1)
+
+
+def test_a_step_of_this_machine_in_the_first_minute_leaves_the_session_alive() -> None:
+    """A time server sets it back by 4 s, fifteen seconds after it has connected."""
+    with kept(machine=lambda seconds: -4.0 * (seconds > 15)) as on:
+        on.run(300)
+        assert (on.session.outages, on.session.clock_fault) == ((), "")
+        assert on.seconds == pytest.approx(4.0, abs=1.0)
+        assert len(on.told) == 1
