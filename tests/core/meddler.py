@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import cache
 from typing import Any
 
 from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.simulator import Simulator
 from quant_trading.tws_sim.sources import open_source
+from quant_trading.tws_sim.tape import Tape
 from quant_trading.tws_sim.virtual import VirtualLoop
 
-__all__ = ["PORT", "Fields", "Meddler", "Mute", "frame", "simulator", "virtual"]
+__all__ = ["PORT", "Fields", "Meddler", "Mute", "frame", "simulator", "simulator_of_kept_market", "virtual"]
 
 PORT = 7497
 MORNING_NS = at(date(2026, 11, 19), "10:00")  # a Thursday, half an hour after the open
@@ -29,6 +31,19 @@ def frame(fields: Fields) -> bytes:
 def simulator(**config: Any) -> Simulator:
     """Return the seeded market on a Thursday at 10:00 New York."""
     return Simulator(open_source("seed:7"), SimConfig(**config), MORNING_NS)
+
+
+@cache
+def _kept_market() -> Tape:
+    return open_source("seed:7")
+
+
+def simulator_of_kept_market(**config: Any) -> Simulator:
+    """Do as `simulator`; what one test has asked the market for is there for the next one.
+
+    Only for virtual time, where everything is in one thread, and for tests that halt no share.
+    """
+    return Simulator(_kept_market(), SimConfig(**config), MORNING_NS)
 
 
 @contextmanager

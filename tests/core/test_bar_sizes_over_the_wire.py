@@ -9,7 +9,8 @@ from quant_trading.core.ibkr_broker import IBKRAccount
 from quant_trading.domain.bar_sizes import BAR_SIZES, BarSize, parse_bar_size
 from quant_trading.domain.bars import BarPanel
 from quant_trading.refdata.sessions import exchange_date, session_on
-from tests.core.meddler import MORNING_NS, Meddler, simulator
+from tests.core.meddler import MORNING_NS, Meddler
+from tests.core.meddler import simulator_of_kept_market as simulator
 from tests.core.sessions import open_account
 
 SYMBOLS = ("AAPL", "SPY")

@@ -16,7 +16,8 @@ from quant_trading.domain.bar_sizes import parse_bar_size, parse_duration
 from quant_trading.domain.errors import AccountRefused, ConnectionLost
 from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.virtual import VirtualLoop
-from tests.core.meddler import MORNING_NS, PORT, Fields, Meddler, simulator
+from tests.core.meddler import MORNING_NS, PORT, Fields, Meddler
+from tests.core.meddler import simulator_of_kept_market as simulator
 from tests.core.supervised import VirtualClock
 
 SETTLED_NS = MORNING_NS - 5_000_000_000

@@ -30,7 +30,7 @@ from quant_trading.indicators.macd import macd
 from quant_trading.refdata.sessions import at
 from quant_trading.tws_sim.clock import SimClock
 from quant_trading.tws_sim.server import ThreadedTwsServer
-from tests.core.meddler import PORT, Meddler, simulator
+from tests.core.meddler import PORT, Meddler, simulator, simulator_of_kept_market
 from tests.core.supervised import VirtualClock
 from tests.tools.test_sim import running
 
@@ -232,7 +232,7 @@ class Scene:
     def __init__(self, **options: Any) -> None:
         from quant_trading.tws_sim.virtual import VirtualLoop
 
-        self.market = Meddler(simulator(**options.pop("config", {})))
+        self.market = Meddler(simulator_of_kept_market(**options.pop("config", {})))
         self.loop = VirtualLoop()
         self.loop.listen("127.0.0.1", PORT, self.market)
         self.session = IBKRSession(
