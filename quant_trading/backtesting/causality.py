@@ -212,12 +212,12 @@ class _Test:
     def _whole_test(self, piece: BarPanel, width: int, first: int) -> None:
         """Put one slice to the test, with cuts at rows first..len-1; its first `width` columns are different ones.
 
-        The screens, of many columns, are the dear part. They take no more of the slice than the strategy needs to
-        have an opinion; more cuts of the whole slice are made for it.
+        The screens, of many columns, are the dear part. They take no more of the slice than a strategy needs that
+        says so; more cuts of the whole slice are made for it.
         """
         narrow = piece if width == len(piece.symbols) else _cut_out(piece, 0, len(piece), np.arange(width))
         plain = self._evaluate(narrow)
-        rows = self._rows_needed(plain[0], len(piece))
+        rows = _rows_needed(self._strategy, len(piece))
         for _ in range(2 if rows == len(piece) else 3):
             self._cut(narrow, plain, first)
         cut = self._dice.below(first, len(piece))
@@ -236,17 +236,6 @@ class _Test:
                 piece, base, np.resize(np.roll(order, -k * (len(piece.symbols) + 17)), len(piece.symbols)), first
             )
         self._spared += (self._cells - before) * (1.0 / share - 1.0)
-
-    def _rows_needed(self, signal: FloatArray, rows: int) -> int:
-        """Return of how many rows a slice has to be for `signal` to say something in those that are tested."""
-        if signal.ndim != 2 or len(signal) != rows:
-            return rows  # the engine names a wrong shape
-        says = (signal == signal) & (signal != 0.0)
-        if not says.any(axis=0).all():
-            return rows
-        begin = int(says.argmax(axis=0).max())
-        needed = max(begin + begin // 8 + _TESTED, _SHORTEST)
-        return needed if needed < _WORTH * rows else rows
 
     def _short_test(self, piece: BarPanel, first: int, *, with_target: bool) -> None:
         """Put a part of many columns to the test with a single other future, which ends early besides."""
@@ -371,6 +360,20 @@ class _Test:
             array[begin:] *= traded if name == "volume" else factor
             arrays[name] = array
         return BarPanel(bars.symbols, bars.bar_size, bars.start_ns, bars.end_ns, **arrays)
+
+
+def _rows_needed(strategy: Strategy, rows: int) -> int:
+    """Return of how many rows a slice has to be for the strategy to be itself in those that are tested.
+
+    Its `warmup` may be that of averages which never quite forget. `first_valid`, where the class that makes the signal
+    has one, is the row from which on it uses all it looks at; others are shown the whole slice.
+    """
+    maker = next((cls for cls in type(strategy).__mro__ if {"signal", "sides"} & vars(cls).keys()), object)
+    if "first_valid" not in vars(maker):
+        return rows
+    begin = int(getattr(strategy, "first_valid"))  # noqa: B009  (no part of the protocol)
+    needed = max(begin + begin // 8 + _TESTED, _SHORTEST)
+    return needed if needed < _WORTH * rows else rows
 
 
 def _moves(values: FloatArray, cuts: IntArray) -> FloatArray:

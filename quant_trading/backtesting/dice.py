@@ -17,7 +17,7 @@ class Dice:
     __slots__ = ("_bits",)
 
     def __init__(self, seed: int) -> None:
-        self._bits = Random(seed)
+        self._bits = Random(int(seed))
 
     def below(self, low: int, high: int) -> int:
         """Return one of low..high - 1."""

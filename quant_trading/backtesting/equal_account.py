@@ -159,7 +159,8 @@ def run_complete(
                 kept = count_kept(wished, sides[held : held + n])
                 both = count_both(wished, sides[held : held + n])
             moved = kept if goal != size else 0
-            orders = moved + (both - kept) + (active - both) + (count - both)
+            buys, sells = 1 if goal > 0.0 else 0, 1 if size > 0.0 else 0  # a limit of 0 leaves nothing to order
+            orders = moved + (both - kept) * max(buys, sells) + (active - both) * buys + (count - both) * sells
             turnover = kept * abs(goal - size) + (both - kept) * (goal + size)
             turnover += (active - both) * goal + (count - both) * size
             held, size, count, net = decided, goal, active, sum_sides(wished)
@@ -167,7 +168,7 @@ def run_complete(
             second = size * gain(sides[held : held + n], opened, now)
         if last:
             turnover += count * size
-            orders += count
+            orders += count if size > 0.0 else 0
             count = net = 0
         pnl = equity * (first + second + first * second)
         cost = equity * (cost_rate * turnover) + commission * orders

@@ -370,9 +370,9 @@ def run_rows(
                     mark[j] = x if x == x else mark[j]
                 net = worth(held, mark)
                 value = book[_CASH] + net
+            if not value > 0.0:
+                return False
             if stage == 0:
-                if not value > 0.0:
-                    return False
                 while turn < len(turns) and turns[turn] < row + n_symbols:
                     j = turns[turn] - row
                     said = sides[row + j]

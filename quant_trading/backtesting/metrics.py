@@ -5,6 +5,7 @@ the initial capital. A figure that is not defined (no session, no loss, no movem
 infinite. docs/metrics.md states each formula and what other libraries call it.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -201,8 +202,11 @@ class Metrics:
         return rows
 
     def to_json(self) -> dict[str, float | int | str | None]:
-        """Return the figures by field name; None stands for what is not defined, since JSON has no NaN."""
-        return {name: None if value != value else value for name, value in vars(self).items()}
+        """Return the figures by field name; None stands for what is not finite, since JSON has no NaN."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in vars(self).items()
+        }
 
 
 def measure(

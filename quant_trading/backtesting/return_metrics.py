@@ -125,7 +125,8 @@ class DrawdownFigures(NamedTuple):
 
 def drawdown_figures(curve: FloatArray) -> DrawdownFigures:
     points = len(curve)
-    path = np.log(curve[1:]) if points > 2 and curve[curve.argmin()] > 0.0 else _NOTHING
+    # Over its first point: the logarithms of a curve that stands still are 0, not a number that sums up to rounding.
+    path = np.log(curve[1:] / curve[1]) if points > 2 and curve[curve.argmin()] > 0.0 else _NOTHING
     sums = sums_of(run_curve, CURVE_SUMS, (curve, path))
     deepest, start, trough, recovery, squares, under, falls, troughs, longest, shared, spread = sums
     ulcer = math.sqrt(squares / (points - 2)) if points > 2 else _NAN

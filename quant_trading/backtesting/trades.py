@@ -91,8 +91,10 @@ def close_lots(
     for i in range(len(bar)):
         while at < len(split_bar) and split_bar[at] <= bar[i]:
             k = split_symbol[at]
-            # Of two splits on one bar the fraction of the first is paid before the second turns the rest.
-            if k == symbol[i] and split_bar[at] == bar[i] and reason[i] == PAYOUT and held[k] != float(int(held[k])):
+            # Of two splits of one symbol on one bar the fraction of the first is paid before the second turns the rest;
+            # the fractions of a bar are paid symbol after symbol.
+            is_later = k > symbol[i] or (k == symbol[i] and held[k] != float(int(held[k])))
+            if split_bar[at] == bar[i] and reason[i] == PAYOUT and is_later:
                 break
             held[split_symbol[at]] *= split_ratio[at]
             average[split_symbol[at]] /= split_ratio[at]

@@ -2,6 +2,7 @@
 
 import gc
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -33,6 +34,67 @@ OURS = [
 
 def verdict_of(strategy, panel, seed):
     return check_causality(strategy, panel, LIMITS, seed=seed)
+
+
+@dataclass(frozen=True)
+class NeedsItsWarmup:
+    """A strategy that refuses fewer bars than it asks for."""
+
+    warmup: int = 250
+
+    def signal(self, bars):
+        if len(bars) < self.warmup:
+            raise ValueError(f"{len(bars)} bars, {self.warmup} needed")
+        return np.sign(np.diff(bars.close, axis=0, prepend=bars.close[:1]))
+
+    def target(self, signal, limits):
+        return signal * 0.0
+
+
+@dataclass(frozen=True)
+class LeaksWithAYearOfBars:
+    """The sign of the week, and once 200 bars are known a low that the next bar confirms."""
+
+    warmup: int = 252
+
+    def signal(self, bars):
+        close = bars.close
+        signal = np.zeros(close.shape)
+        signal[5:] = np.sign(close[5:] - close[:-5])
+        if len(close) > 200:
+            lows = np.lib.stride_tricks.sliding_window_view(close, 200, axis=0).min(axis=-1)
+            is_low = close[199:-1] <= lows[:-1] * 1.01
+            signal[199:-1] = np.where(is_low, np.where(close[200:] > close[199:-1], 1.0, -1.0), signal[199:-1])
+        return signal
+
+    def target(self, signal, limits):
+        return signal * 0.0
+
+
+@dataclass(frozen=True)
+class Peeks(Macd):
+    """MACD that looks some bars ahead; by default it does not."""
+
+    ahead: int = 0
+
+    def sides(self, bars):
+        sides = super().sides(bars)
+        return np.concatenate([sides[self.ahead :], sides[len(sides) - self.ahead :]])
+
+
+def test_a_strategy_is_shown_no_fewer_bars_than_it_needs():
+    assert verdict_of(NeedsItsWarmup(), random_panel(1, 900, 3), 1).passed
+
+
+def test_what_leaks_after_many_bars_only_is_caught():
+    caught = [not verdict_of(LeaksWithAYearOfBars(), random_panel(seed, 900, 4), seed).passed for seed in range(12)]
+    assert sum(caught) >= 11  # of 120 seeds 117
+
+
+def test_it_is_the_strategy_with_its_own_parameters_that_is_tried():
+    panel = random_panel(1, 600, 3)
+    assert verdict_of(Peeks(fast=3, slow=8, signal_span=4), panel, 0).passed
+    assert not verdict_of(Peeks(fast=3, slow=8, signal_span=4, ahead=1), panel, 0).passed
 
 
 def test_there_are_twenty_of_each():

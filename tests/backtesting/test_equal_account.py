@@ -85,3 +85,12 @@ def test_a_child_with_targets_of_its_own_is_not_taken_for_its_parent():
     whole = run_backtest(panel, ReversalDecile(), Limits(0.2, 1.0), how)
     half = run_backtest(panel, Halved(), Limits(0.2, 1.0), how)
     assert half.ledger.gross_exposure[-1] == pytest.approx(whole.ledger.gross_exposure[-1] / 2.0)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_limit_of_nothing_orders_nothing(compiled):
+    close, sides = np.full((4, 2), 100.0), np.array([[1, 1], [0, 0], [1, -1], [1, 1]], dtype=np.int8)
+    terms = Terms(SAME_CLOSE, 1e5, 0.0, 5.0, False, True)
+    ledger = account_equal_weights(close, close, sides, Limits(max_gross_exposure=0.0), terms, compiled=compiled)
+    assert ledger.trades.tolist() == [0.0] * 4
+    assert ledger.equity.tolist() == [1e5] * 4

@@ -119,3 +119,11 @@ def test_a_bar_that_is_missing_has_the_last_price_known_be_it_the_first(compiled
     rules = rules_of(initial_capital=1000.0, cost_rate=0.0, fill=SAME_CLOSE)
     account = lanes.run(close, close, np.ones((3, 1), dtype=np.int8), 1.0, rules, compiled)
     assert account.ledger.equity.tolist() == [1000.0, 1000.0, 1010.0]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_costs_of_a_fill_at_the_close_may_ruin_too(compiled):
+    # 100 shares of 500 of both names cost 1.01 % of 100,000, which is more than the account has.
+    close = np.array([[500.0, 500.0], [520.0, 520.0], [600.0, 600.0]])
+    rules = rules_of(initial_capital=1000.0, cost_rate=0.0101, fill=SAME_CLOSE)
+    assert lanes.run(close, close, np.ones((3, 2), dtype=np.int8), 100.0, rules, compiled) is None

@@ -3,7 +3,7 @@
 import json
 import math
 import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -334,6 +334,20 @@ def test_every_field_is_there_and_frozen():
     assert len(vars(figures)) > 60
     with pytest.raises(AttributeError):
         figures.sharpe = 9.0
+
+
+@pytest.mark.parametrize("capital", [123_456.78, 25_000.0, 3_000_000.0])
+@pytest.mark.parametrize("sessions", [5_040, 7_560, 12_600])
+def test_an_account_that_stands_still_is_not_stable(capital, sessions):
+    import numba  # noqa: F401  (where it is loaded, another walk adds up)
+
+    assert math.isnan(measure(np.full(sessions + 1, capital)).stability)
+
+
+def test_json_has_null_for_what_is_not_finite():
+    figures = replace(measure(np.array([1.0, 1.1, 1.0])), sharpe=math.inf, calmar=-math.inf)
+    read = json.loads(json.dumps(figures.to_json(), allow_nan=False))
+    assert (read["sharpe"], read["calmar"], read["sessions"]) == (None, None, 2)
 
 
 def test_json_has_null_for_what_is_not_defined():

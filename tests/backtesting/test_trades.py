@@ -65,6 +65,19 @@ def test_a_split_makes_more_shares_at_a_lower_price():
     assert found[1] == pytest.approx((0, 1, 4, 7.0, 40.0, 45.0, 35.0, 1.4 + 1.0))
 
 
+def test_two_splits_of_one_symbol_wait_while_another_is_paid_its_fraction():
+    # Both hold 3 at 100. The first: 1 for 2 leaves 1.5, half a share is paid at 200. The second: 3 for 2 makes 4.5,
+    # half a share is paid at 66.67, then 1 for 2 leaves 2. Nothing is won or lost.
+    fills = fills_of(
+        (0, 0, 3, 100.0, 0.0), (0, 1, 3, 100.0, 0.0), (1, 0, -0.5, 200.0, 0.0, Reason.SPLIT),
+        (1, 1, -0.5, 200 / 3, 0.0, Reason.SPLIT), (2, 0, -1, 200.0, 0.0), (2, 1, -2, 400 / 3, 0.0),
+    )  # fmt: skip
+    splits = Splits(np.array([1, 1, 1]), np.array([0, 1, 1]), np.array([0.5, 1.5, 0.5]))
+    trades = trades_of(fills, 2, splits)
+    assert trades.quantity.tolist() == [0.5, 0.5, 1.0, 2.0]
+    assert trades.gross_pnl == pytest.approx([0.0] * 4, abs=1e-9)
+
+
 def test_dust_of_fractions_is_no_position():
     # 0.1 + 0.2 - 0.3 is not 0 in floats.
     for last in (5.0, -5.0):  # whichever way the rest of 5.6e-17 would be held, it would be closed here
