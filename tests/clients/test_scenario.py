@@ -75,6 +75,7 @@ def test_every_client_sees_the_truth_and_leaves_the_same_books(client: Client, v
         assert mine == theirs
 
 
+@pytest.mark.slow
 def test_the_scenario_is_worth_the_name() -> None:
     """Hold what the scenario has to contain, so that a shorter one cannot pass for it."""
     run = reference()
