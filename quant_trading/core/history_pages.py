@@ -34,8 +34,11 @@ from quant_trading.refdata.sessions import (
     sessions_between,
 )
 
-__all__ = ["Cell", "Page", "Stretch", "adjusted_page", "cells_between", "pages_of", "stretch_of"]
+__all__ = ["DAY_SETTLES_MINUTES", "Cell", "Page", "Stretch", "adjusted_page", "cells_between", "pages_of", "stretch_of"]
 
+# The bar of a day takes in the closing auction and the trades that are reported late: it goes on changing for a while
+# after the close, and what is asked sooner would be kept as the bar of that day.
+DAY_SETTLES_MINUTES = 30
 _SECOND_NS = 1_000_000_000
 _DAY_SECONDS = 86_400
 _SLICE_SECONDS = {1: 1_800, 5: 3_600, 10: 14_400, 15: 14_400, 30: 28_800}
@@ -95,7 +98,7 @@ def stretch_of(size: BarSize, duration: Duration, until_ns: int, now_ns: int, *,
     """Return the cells of a duration that ends at `until_ns`.
 
     It reaches back as TWS counts: seconds of trading, sessions, or calendar weeks, months and years from the date of
-    the last session that has begun.
+    the last session that has begun. Of bars of a day and more a session counts half an hour after its close.
 
     Args:
         size: of the bars.
@@ -117,6 +120,9 @@ def stretch_of(size: BarSize, duration: Duration, until_ns: int, now_ns: int, *,
     cells = tuple(cell for cell in cells if cell.start_ns < until_ns and cell.end_ns > from_ns)
     if size.seconds == _DAY_SECONDS:
         cells = tuple(cell for cell in cells if cell.end_ns <= until_ns)  # the bar of a running day is none yet
+    if size.seconds >= _DAY_SECONDS:
+        settled_ns = now_ns - DAY_SETTLES_MINUTES * 60 * _SECOND_NS
+        cells = tuple(cell for cell in cells if cell.end_ns <= settled_ns)
     if size.seconds >= 60:
         return Stretch(cells, until_ns)
     oldest = _KEPT.day_before(exchange_date(now_ns))

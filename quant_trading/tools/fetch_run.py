@@ -5,13 +5,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from quant_trading.core.history_fetch import HistorySource, PageAnswer, PageWish
-from quant_trading.core.history_pages import Page, Stretch, stretch_of
+from quant_trading.core.history_pages import DAY_SETTLES_MINUTES, Page, Stretch, stretch_of
 from quant_trading.core.pacing_file import SharedPacer
 from quant_trading.data.bar_store import BarStore
 from quant_trading.data.downloads import SeriesDownload
 from quant_trading.data.store_lock import lock_if_free
 from quant_trading.domain.errors import DataGap
 from quant_trading.ports import Clock
+from quant_trading.refdata.sessions import exchange_date
 from quant_trading.tools.fetch_progress import Progress, Tally
 from quant_trading.tools.fetch_request import Request
 
@@ -115,6 +116,12 @@ class FetchRun:
         if stretch.too_old:
             self._progress.say(
                 f"{symbol}: IBKR keeps bars of {request.size.words} for six months; what is older is not asked for"
+            )
+        elif not stretch.cells:
+            day = exchange_date(until_ns)
+            raise DataGap(
+                f"{symbol}: there is no bar of {day} yet, {request.size.words} bars count from {DAY_SETTLES_MINUTES} "
+                "minutes after the close; run the same command then, or name a longer --duration"
             )
         pages = self._pages_of(download, stretch, now_ns)
         if len(pages) > _MANY_PAGES:

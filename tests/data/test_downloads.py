@@ -409,6 +409,19 @@ def test_a_daily_bar_ends_with_its_session_and_repair_asks_for_nothing(tmp_path:
         one.flush()
 
 
+@pytest.mark.parametrize("words", ["1 day", "1W"])
+def test_the_bar_of_a_day_is_asked_for_half_an_hour_after_its_close(tmp_path: Path, words: str) -> None:
+    size = parse_bar_size(words)
+    last = []
+    for clock in ("15:59:00", "16:00:10", "16:29:59", "16:30:00"):
+        now_ns = at(date(2025, 12, 5), clock)
+        stretch = stretch_of(size, parse_duration("5 D"), now_ns - 5_000_000_000, now_ns, all_hours=False)
+        one = SeriesDownload(BarStore(tmp_path / "store"), tmp_path, "SMR", size, "TRADES", all_hours=False)
+        [page] = one.plan(stretch, now_ns)
+        last.append(page.cells[-1].day.day)
+    assert last == [4, 4, 4, 5], "later prints, as those of the closing auction, still change it"
+
+
 def test_a_symbol_that_makes_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="makes no folder name"):
         SeriesDownload(BarStore(tmp_path), tmp_path, "../SMR", FIVE, "TRADES", all_hours=False)

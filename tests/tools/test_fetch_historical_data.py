@@ -144,6 +144,17 @@ def test_the_running_bar_is_left_out_and_all_hours_are_a_series_of_their_own(fet
     assert not list(folder.glob("*.kept-*"))
 
 
+@pytest.mark.parametrize("tws", [("2026-11-19 11:02", 0.0, {}), ("2026-11-19 16:20", 0.0, {})], indirect=True)
+def test_of_a_day_that_has_not_settled_there_is_no_bar_and_that_is_said(fetch: Run) -> None:
+    code, said, _ = fetch("--symbols", "SMR", "--duration", "1 D", "--bar-size", "1 day")
+    assert (code, said) == (
+        6, ["failed: SMR: there is no bar of 2026-11-19 yet, 1 day bars count from 30 minutes after the close; run the "
+            "same command then, or name a longer --duration"]
+    )  # fmt: skip
+    code, said, _ = fetch("--symbols", "SMR", "--duration", "2 D", "--bar-size", "1 day")
+    assert (code, len(said)) == (0, 2)
+
+
 # Starts of the bars of a whole session and of the half day after Thanksgiving, as TWS puts them: on the clock.
 ON_THE_CLOCK = {
     "20 mins": 20 + 11,  # 09:30, 09:40, 10:00, ..., 15:40 and 12:40
