@@ -235,6 +235,10 @@ class IBKRSession:
         """Return the session's wall clock, UTC ns: what times of ticks and bars are counted by."""
         return self.runner.now_ns()
 
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards, whatever is learned of TWS's clock: what durations go by."""
+        return self._clock.monotonic()
+
     def wait_until_live(self, timeout_seconds: float) -> None:
         """Wait until the session is live or degraded.
 

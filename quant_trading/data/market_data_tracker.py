@@ -239,7 +239,8 @@ class Tracker:
             self._take_tick = Feed.trade
         else:
             self._take_tick = Feed.maybe_delayed if takes_delayed else Feed.tick
-        self._began_ns = self._ended_ns = 0
+        self._began = self._ended = 0.0
+        self._ended_ns = 0
         self._retry_ns = 0
         session.on_report(self._reports.append)
 
@@ -249,7 +250,7 @@ class Tracker:
         from quant_trading.data.tracker_feed import Feed
 
         session = self._session
-        self._began_ns = session.now_ns()
+        self._began = session.monotonic()
         kind = StreamKind.TRADES if self._stream == "trades" else StreamKind.QUOTES
         wishes = [StreamRequest(symbol, kind, takes_delayed=self._takes_delayed) for symbol in self.symbols]
         numbers = {wish.symbol: session.subscribe(wish).number for wish in wishes}
@@ -270,12 +271,13 @@ class Tracker:
 
     def stop(self) -> None:
         """Note the end, for the summary."""
-        self._ended_ns = self._session.now_ns()
+        self._ended, self._ended_ns = self._session.monotonic(), self._session.now_ns()
 
     def run(self, *, duration_seconds: float | None = None, bars: int | None = None) -> None:
         """Follow until the time is over or so many bars have been told; without both for ever."""
-        end_ns = None if duration_seconds is None else self._session.now_ns() + round(duration_seconds * _SECOND_NS)
-        while (end_ns is None or self._session.now_ns() < end_ns) and (bars is None or self.bars < bars):
+        seconds = self._session.monotonic
+        end = None if duration_seconds is None else seconds() + duration_seconds
+        while (end is None or seconds() < end) and (bars is None or self.bars < bars):
             self.pump(_PUMP_SECONDS)
 
     def pump(self, timeout_seconds: float = 0.0) -> None:
@@ -294,7 +296,7 @@ class Tracker:
         """Return what came, what was wrong with it, and the outages."""
         feeds = self.feeds.values()
         counts = [feed.counts for feed in feeds]
-        seconds = (self._ended_ns - self._began_ns) / _SECOND_NS
+        seconds = self._ended - self._began
         late, disordered = sum(one.late for one in counts), sum(one.out_of_order for one in counts)
         lines = [
             f"Summary - {len(self.symbols)} symbols, {seconds:.0f} s, {sum(feed.ticks for feed in feeds)} ticks "

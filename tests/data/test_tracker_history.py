@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from quant_trading.core.streams import NoteKind, StreamNote
+from quant_trading.core.supervisor import SupervisorState
 from quant_trading.data.bars import MINUTE_NS
+from quant_trading.data.market_data_tracker import Tracker
 from quant_trading.data.tracker_feed import Feed, TrackedBar
 from quant_trading.data.tracker_lines import exchange_time
 from quant_trading.domain.bars import BarColumns
@@ -148,3 +150,38 @@ def test_what_did_not_trade_before_a_close_is_not_waited_for_overnight() -> None
     """Halted at 15:58: history has nothing of the last two minutes, hours later, and never will."""
     made, told_at_once = started(4 * 3600.0, until(CLOSE - 2 * MINUTE_NS))
     assert (told_at_once, made.due_ns) == ({(1, "15:58"): 0.0, (1, "15:59"): 0.0, (5, "15:55"): 300.0}, None)
+
+
+# How long it follows.
+
+
+class SteppedBack:
+    """A session in which nothing comes, whose clock is set back by an hour after five seconds."""
+
+    clock_fault, state, dropped_events, outages = "", SupervisorState.LIVE, 0, ()
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def on_report(self, callback: object) -> None: ...
+
+    def now_ns(self) -> int:
+        return CLOSE + round((self.seconds - 3600.0 * (self.seconds > 5.0)) * SECOND_NS)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def events(self, seconds: float) -> list[Any]:
+        self.seconds += seconds
+        assert self.seconds < 60.0
+        return []
+
+
+def test_a_duration_is_not_longer_when_the_clock_is_set_back() -> None:
+    session: Any = SteppedBack()
+    tracker = Tracker(session, [], (1,), lambda line: None)
+    tracker.start(with_history=False)
+    tracker.run(duration_seconds=10.0)
+    tracker.stop()
+    assert session.seconds == pytest.approx(10.0, abs=0.11)
+    assert tracker.summary()[0].startswith("Summary - 0 symbols, 10 s, ")
