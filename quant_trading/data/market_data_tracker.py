@@ -43,7 +43,6 @@ _FRAMES = (1, 3, 5, 10)
 _GRACE_NS = {"quotes": 0, "trades": 2_000_000_000}
 _SESSION_MINUTES = 390
 _ENOUGH_BARS = 520  # after so many MACD is that of the whole past, to the last bit (see strategy.macd)
-_RETRY_NS = 15 * _SECOND_NS
 _ANSWER_SECONDS = 600.0
 # Not beside the downloader's files, which have the same names.
 _CSV = "market_data/live"
@@ -223,6 +222,7 @@ class Tracker:
         recorders: "Sequence[Recorder]" = (),
         table: "LiveTable | None" = None,
     ) -> None:
+        from quant_trading.core.history_reader import HistoryReader
         from quant_trading.data.tracker_feed import Feed
         from quant_trading.data.tracker_lines import TickLines
 
@@ -241,7 +241,7 @@ class Tracker:
             self._take_tick = Feed.maybe_delayed if takes_delayed else Feed.tick
         self._began = self._ended = 0.0
         self._ended_ns = 0
-        self._retry_ns = 0
+        self._reader = HistoryReader(session)
         session.on_report(self._reports.append)
 
     def start(self, *, with_history: bool = True) -> None:
@@ -270,7 +270,8 @@ class Tracker:
             feed.warmed = []
 
     def stop(self) -> None:
-        """Note the end, for the summary."""
+        """Note the end, for the summary, and ask for nothing more."""
+        self._reader.stop()
         self._ended, self._ended_ns = self._session.monotonic(), self._session.now_ns()
 
     def run(self, *, duration_seconds: float | None = None, bars: int | None = None) -> None:
@@ -290,7 +291,8 @@ class Tracker:
             raise ConfigError(self._session.clock_fault)
         with interrupts_held():  # what was taken from the queue is told and recorded
             self._work_off(timeout_seconds)
-        self._fill_starts(self._session.now_ns())
+            self._fill_starts()
+        self._ask_starts(self._session.now_ns())
 
     def summary(self) -> list[str]:
         """Return what came, what was wrong with it, and the outages."""
@@ -401,20 +403,35 @@ class Tracker:
         text = report.text.partition("\n")[0]
         self._say(f"Session - {exchange_time(report.at_ns)} {report.kind.value}, {report.state.value}: {text}")
 
-    def _fill_starts(self, now_ns: int) -> None:
-        """Bring the minutes in which streams began from history, once they are over."""
-        due = {feed.symbol: feed for feed in self.feeds.values() if feed.due_ns is not None and feed.due_ns <= now_ns}
-        if not due or now_ns < self._retry_ns:
+    def _fill_starts(self) -> None:
+        """Take the minutes in which streams began from the history that has come."""
+        if not (answers := self._reader.answers()):
             return
-        self._retry_ns = now_ns + _RETRY_NS
-        oldest_ns = min((feed.missing_since_ns or now_ns for feed in due.values()), default=now_ns)
-        seconds = max(1800, (now_ns - oldest_ns) // _SECOND_NS + 600)
-        history = self._history(tuple(due), f"{seconds} S" if seconds <= 86_400 else f"{-(-seconds // 86_400)} D")
-        with interrupts_held():
-            passed_ns = self._passed()
-            self._take(0.0)  # what traded while history was read belongs to the minutes that are told now
-            for symbol, columns in history.items():
-                self._tell(due[symbol].fill_start(columns, now_ns, passed_ns))
+        passed_ns = self._passed()
+        self._take(0.0)  # what traded while history was read belongs to the minutes that are told now
+        feeds = {feed.symbol: feed for feed in self.feeds.values()}
+        said: dict[str, None] = {}  # a lost session is said once for all symbols
+        for one in answers:
+            feed = feeds[one.symbol]
+            if one.bars is not None:
+                self._tell(feed.fill_start(one.bars, min(one.asked_ns, passed_ns), passed_ns))
+            pause = self._reader.settle(one, is_enough=feed.due_ns is None)
+            if one.is_lost:
+                said[f"History - not now: {one.why}"] = None
+            elif one.bars is None:
+                said[f"History - {one.symbol}: no bars, {one.why}; asked again in {pause:.0f} s"] = None
+        for line in said:
+            self._say(line)
+
+    def _ask_starts(self, now_ns: int) -> None:
+        """Ask for the minutes in which streams began, once they are over."""
+        durations = {}
+        for feed in self.feeds.values():
+            if feed.due_ns is not None and feed.due_ns <= now_ns and self._reader.may_ask(feed.symbol):
+                seconds = max(1800, (now_ns - (feed.missing_since_ns or now_ns)) // _SECOND_NS + 600)
+                durations[feed.symbol] = f"{seconds} S" if seconds <= 86_400 else f"{-(-seconds // 86_400)} D"
+        if durations and (why := self._reader.ask(durations, now_ns)):
+            self._say(f"History - not now: {why}")
 
     def _history(self, symbols: Sequence[str], duration: str) -> "dict[str, BarColumns]":
         from quant_trading.core.recent_bars import recent_bars

@@ -252,6 +252,7 @@ class Scene:
             self.tracker.pump()
 
     def close(self) -> None:
+        self.tracker.stop()
         self.session.stop()
         self.loop.run_until_complete(asyncio.sleep(1))
         self.loop.close()

@@ -78,13 +78,36 @@ def assert_as_history(late: LateHistory, kept: Kept, symbol: str, *clocks: str) 
         assert [bar.open, bar.high, bar.low, bar.close, bar.volume] == theirs[at(DAY, clock)], clock
 
 
-def test_a_symbol_without_history_does_not_make_the_minutes_of_others_partial() -> None:
+def test_a_symbol_without_history_neither_spoils_nor_delays_the_minutes_of_others() -> None:
     """The first minute is asked for at 10:01:05. AAPL answers at once, with 10:01 as it runs; SPY for a minute not."""
     kept = Kept()
     with late_history(recorders=[kept]) as late:
         late.seconds = {"SPY": None}
-        late.played.run(200)
-        assert_as_history(late, kept, "AAPL", "10:00", "10:01", "10:02")
+        late.played.run(140)
+        # A minute until it is given up, a pause of 15 s: the program ends while it is asked again.
+        assert late.asked("SPY") == [pytest.approx(when, abs=1.0) for when in (20, 65, 140)]
+        assert late.asked("AAPL") == [pytest.approx(when, abs=1.0) for when in (20, 65)]
+        assert_as_history(late, kept, "AAPL", "10:00", "10:01")
+    assert not asyncio.all_tasks(late.played.loop)
+    known = {exchange_time(one.bar.start_ns)[11:16]: one.bar.known_ns for one in kept.of("AAPL", 1)}
+    assert known["10:00"] == pytest.approx(at(DAY, "10:01") + 5 * SECOND_NS, abs=SECOND_NS)
+    assert known["10:01"] == at(DAY, "10:02") + 2 * SECOND_NS  # the grace of single trades
+    [line] = [line for line in late.played.lines if line.startswith("History - SPY: no bars")]
+    assert line == "History - SPY: no bars, TWS sent none for 1800 S; asked again in 15 s"
+
+
+@pytest.mark.slow
+def test_history_that_an_outage_cuts_off_is_asked_for_again() -> None:
+    kept = Kept()
+    with late_history(symbols=["AAPL"], recorders=[kept]) as late:
+        late.seconds = {"AAPL": None}
+        late.played.run(50)
+        late.seconds = {}
+        late.played.market.hang_up()
+        late.played.run(150)
+        assert_as_history(late, kept, "AAPL", "10:00", "10:01")
+    [line] = [line for line in late.played.lines if line.startswith("History - not now: ")]
+    assert "the session broke during history" in line
 
 
 def test_history_that_takes_long_leaves_the_ticks_of_meanwhile_in_their_minute() -> None:
@@ -96,6 +119,7 @@ def test_history_that_takes_long_leaves_the_ticks_of_meanwhile_in_their_minute()
         assert_as_history(late, kept, "AAPL", "10:00", "10:01", "10:02")
 
 
+@pytest.mark.slow
 def test_what_is_read_at_the_start_is_whole_however_long_it_takes() -> None:
     """Both are asked for at 10:00:20. AAPL answers at once, with 10:00 as it runs; SPY at 10:01:10."""
     kept = Kept()
