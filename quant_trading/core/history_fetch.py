@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ib_async import BarDataList
 
@@ -22,6 +22,7 @@ from quant_trading.domain.instruments import Instrument
 
 __all__ = ["HistorySource", "PageAnswer", "PageWish"]
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 6
@@ -36,6 +37,9 @@ _RECONNECT_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 _PATIENCE_SECONDS = 1_200.0  # longer than a nightly restart of TWS takes
 _LOOK_SECONDS = 5.0
 _LONG_PAUSE_SECONDS = 20.0
+_SHORT_PAUSE_SECONDS = 16.0  # the same question may be repeated after 15 s
+# So many pages of a symbol that are still to be asked make it worth to ask from when on TWS has bars.
+_MANY_PAGES = 6
 # Whatever else TWS says about a request is said about the next one of the symbol as well.
 _WORTH_ANOTHER_TRY = frozenset({100, 162, 165, 322, 366, 420, 504, 1100, 2105, 2110, 10197})
 _FINAL_WORDS = ("permission", "time length exceed")
@@ -76,6 +80,10 @@ def _always(_wish: PageWish) -> bool:
     return True
 
 
+async def _loop_seconds() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class _Refused(Exception):
     """TWS will answer no page of this symbol."""
 
@@ -109,17 +117,48 @@ class HistorySource(IBKRAccount):
         self._account = wanted or accounts[0]
         return self._account
 
-    def first_bar_ns(self, symbol: str, what: str, *, all_hours: bool) -> int | None:
-        """Return from when on TWS has bars of a symbol, UTC ns; None when it does not say."""
-        return self._connection.call(self._first_bar(symbol, what, all_hours))
+    def find(
+        self, symbols: Sequence[str], say: Callable[[str], None] = _log.warning
+    ) -> tuple[dict[str, Instrument], dict[str, str]]:
+        """Return the instruments of symbols, and why others are none; through outages as `fetch`, told to `say`."""
+        return self._kept_up(lambda: self._resolve(symbols), say)
 
-    async def _first_bar(self, symbol: str, what: str, all_hours: bool) -> int | None:
+    def first_bar_ns(
+        self, symbol: str, what: str, *, all_hours: bool, waits: bool = True, say: Callable[[str], None] = _log.warning
+    ) -> int | None:
+        """Return from when on TWS has bars of a symbol, UTC ns; None when it does not say.
+
+        Args:
+            symbol, what, all_hours: of which bars.
+            waits: False returns None when the pacing rules would let it be asked later only.
+            say: told of outages and long waits.
+        """
+        return self._kept_up(lambda: self._first_bar(symbol, what, all_hours, waits), say)
+
+    def _kept_up(self, ask: Callable[[], Awaitable[_T]], say: Callable[[str], None]) -> _T:
+        self._say = say
+        for _ in range(_MOST_FRUITLESS - 1):
+            try:
+                return self._connection.call(ask())
+            except ConnectionLost as error:
+                say(f"{error}; connecting again")
+                self._reconnect(say)
+        return self._connection.call(ask())
+
+    async def _first_bar(self, symbol: str, what: str, all_hours: bool, waits: bool) -> int | None:
         found, _ = await self._resolve([symbol])
         if symbol not in found:
             return None
         instrument = found[symbol]
-        # Old notes count it as a request for small bars; it is asked once for a long download only.
-        await self.pace("history", HistoryKey(instrument.con_id, instrument.exchange, what, 1.0, "first bar"))
+        # Old notes count it as a request for small bars.
+        key = HistoryKey(instrument.con_id, instrument.exchange, what, 1.0, "first bar")
+        if waits:
+            await self.pace("history", key)
+        else:
+            while (delay := self._pacer.claim("history", key, asyncio.get_running_loop().time())) > 0.0:
+                if delay > _SHORT_PAUSE_SECONDS:
+                    return None
+                await asyncio.sleep(delay)
         ib = self._connection.ib
         try:
             said: Any = await self._connection.ask(
@@ -134,7 +173,11 @@ class HistorySource(IBKRAccount):
             return None
         finally:
             self._pacer.note_done()
-        return round(said.timestamp()) * _SECOND_NS if isinstance(said, datetime) else None
+            self._history_room.set()
+        if isinstance(said, datetime):
+            return round(said.timestamp()) * _SECOND_NS
+        self._connection.check_alive()  # of a session that broke the client's answer is none as well
+        return None
 
     def fetch(
         self,
@@ -146,6 +189,7 @@ class HistorySource(IBKRAccount):
         all_hours: bool,
         say: Callable[[str], None] = _log.warning,
         is_wanted: Callable[[PageWish], bool] = _always,
+        begins: Callable[[str, int], None] | None = None,
     ) -> None:
         """Ask for every page, in this order but several at once, and hand over each answer as it comes.
 
@@ -157,6 +201,8 @@ class HistorySource(IBKRAccount):
             take: called between two answers; what it raises ends the download.
             say: told of outages, penalties and long waits.
             is_wanted: asked before a page is sent; where it says no, the answer is one that was left out.
+            begins: told a symbol and from when on TWS has bars of it, UTC ns; TWS is asked for it when the first page
+                without bars comes and many of that symbol are still to be asked.
 
         Raises:
             ConnectionLost: when there has been no session for twenty minutes, or none that brings anything; what was
@@ -165,7 +211,7 @@ class HistorySource(IBKRAccount):
         """
         left = deque(wishes)
         self._say = say
-        run = _Run(self, left, size, what, all_hours, take, say, is_wanted)
+        run = _Run(self, left, size, what, all_hours, take, say, is_wanted, begins)
         fruitless = 0
         while left:
             before = len(left)
@@ -182,15 +228,16 @@ class HistorySource(IBKRAccount):
                 self._reconnect(say)
 
     def _reconnect(self, say: Callable[[str], None]) -> None:
-        waited, attempt = 0.0, 0
+        began, attempt = self._connection.call(_loop_seconds()), 0
         while True:
             self.close()
             pause = _RECONNECT_PAUSES[min(attempt, len(_RECONNECT_PAUSES) - 1)]
             self._connection.call(asyncio.sleep(pause))
-            waited, attempt = waited + pause, attempt + 1
+            attempt += 1
             try:
                 self.connect()
             except ConnectionFailed as error:
+                waited = self._connection.call(_loop_seconds()) - began  # an attempt itself may take its time
                 if waited >= _PATIENCE_SECONDS:
                     first = str(error).partition("\n")[0]
                     raise ConnectionLost(
@@ -252,9 +299,11 @@ class _Run:
         take: Callable[[PageAnswer], None],
         say: Callable[[str], None],
         is_wanted: Callable[[PageWish], bool],
+        begins: Callable[[str, int], None] | None,
     ) -> None:
         self._source, self._left = source, left
-        self._is_wanted = is_wanted
+        self._is_wanted, self._begins = is_wanted, begins
+        self._asked_first: set[str] = set()
         self._size, self._what, self._all_hours = size, what, all_hours
         self._take, self._say = take, say
         self._refused: dict[str, str] = {}
@@ -308,6 +357,8 @@ class _Run:
                 continue
             if bars is not None:
                 self._failed[wish.symbol] = 0
+                if not len(bars.start_ns):
+                    await self._ask_first_bar(wish.symbol)
                 return PageAnswer(wish, bars)
             fault = f"{wish.symbol}: no answer to {wish.page.duration} up to {wish.page.end or 'now'}"
         fault = f"{fault} ({1 + len(_PAUSES)} times); run the same command again later"
@@ -346,6 +397,26 @@ class _Run:
                 await self._check_alive()
                 return None
             return self._cut(bar_columns(wish.symbol, self._size, rows), page) if rows else no_bars()
+
+    async def _ask_first_bar(self, symbol: str) -> None:
+        """Ask once from when on TWS has bars of a symbol, when that can spare many pages that would all be empty.
+
+        Of larger bars the pages themselves wait for nothing, so it does not either.
+        """
+        if self._begins is None or symbol in self._asked_first:
+            return
+        if sum(wish.symbol == symbol for wish in self._left) < _MANY_PAGES:
+            return
+        self._asked_first.add(symbol)
+        source, waits = self._source, self._size.seconds <= self._source._pacer.rules.small_bar_limit_seconds
+        try:
+            await self._held()
+            first_ns = await source._first_bar(symbol, self._what, self._all_hours, waits)
+        except BaseException:  # its page is asked again, and then it is as well
+            self._asked_first.discard(symbol)
+            raise
+        if first_ns is not None:
+            self._begins(symbol, first_ns)
 
     async def _check_alive(self) -> None:
         """Raise ConnectionLost when TWS answers nothing at all; one asks for all, the client can only ask once."""

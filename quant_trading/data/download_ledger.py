@@ -27,6 +27,7 @@ LEDGER_FILE = "download.jsonl"
 CERTAIN = 2  # a hole that was asked for so often is one
 _OUTCOMES = ("received", "empty", "failed", "first")
 _SECOND_NS = 1_000_000_000
+_DAY_NS = 86_400 * _SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class DownloadLedger:
         self._covered: list[tuple[int, int]] = []  # apart from each other, rising
         self._by_others: list[tuple[int, int]] = []  # the same, of what other downloads noted since this one began
         self._lacking: dict[int, tuple[int, int]] = {}  # by cell: bars, and how often it was asked
+        self._too_old: set[int] = set()  # cells that were known to be empty by TWS's first bar alone
         self._read_to = 0  # bytes
         self._read()
 
@@ -157,12 +159,18 @@ class DownloadLedger:
         self.lines.append(line)
         if line.outcome == "first":
             self.first_bar_ns = line.from_ns
+            # TWS has named an earlier one meanwhile: what was left out because of the other is to be asked for.
+            for cell_ns in [ns for ns in self._too_old if ns >= line.from_ns - _DAY_NS]:
+                self._too_old.discard(cell_ns)
+                self._lacking.pop(cell_ns, None)
         if line.outcome in ("failed", "first"):
             return
         for cell_ns in [ns for ns in self._lacking if line.from_ns <= ns < line.until_ns and ns not in line.lacking]:
             del self._lacking[cell_ns]  # it has come meanwhile
         # Of what lies before TWS's first bar there is no doubt that would call for a second look.
-        times = CERTAIN if line.outcome == "empty" and line.text else 1
+        is_too_old = line.outcome == "empty" and bool(line.text)
+        times = CERTAIN if is_too_old else 1
+        self._too_old = self._too_old | set(line.lacking) if is_too_old else self._too_old - set(line.lacking)
         for cell_ns, count in line.lacking.items():
             self._lacking[cell_ns] = count, self.times_asked(cell_ns) + times
         self._covered = _joined(self._covered, line.from_ns, line.until_ns)

@@ -20,8 +20,6 @@ __all__ = ["FetchRun"]
 
 _SECOND_NS = 1_000_000_000
 _SETTLE_NS = 5 * _SECOND_NS  # TWS completes a bar a moment after its end
-# From so many pages on it pays to ask first from when on TWS has bars.
-_MANY_PAGES = 12
 # Held in the store by the first of the downloads that are under way.
 _BUSY = ".downloading"
 
@@ -47,6 +45,8 @@ class FetchRun:
         self._downloads: dict[str, SeriesDownload] = {}
         self._stretches: dict[str, Stretch] = {}
         self._pages: dict[str, list[Page]] = {}
+        self._names: dict[str, str] = {}  # as the store has them
+        self._begun: set[str] = set()  # symbols of which TWS has named the first bar during this run
         self._left: Counter[str] = Counter()
         self._tally = Tally(0, clock.monotonic, self._least_seconds)
         self._asked_at = datetime.fromtimestamp(0, UTC)
@@ -61,36 +61,52 @@ class FetchRun:
         end_ns = self._request.end_ns
         if end_ns is not None and end_ns > int(self._asked_at.timestamp()) * _SECOND_NS:
             self._progress.say(f"the end is still to come: bars up to now, {self._asked_at:%Y-%m-%d %H:%M:%S} UTC")
-        self._source.instruments(self._request.symbols, skip_missing=True)  # all at once; below they are known
+        found, gaps = self._source.find(self._request.symbols, self._progress.say)
         for symbol in self._request.symbols:
-            self._attempt(symbol, self._plan)
+            if symbol in gaps:
+                self._note_failed(symbol, gaps[symbol])
+            else:
+                self._names[symbol] = found[symbol].symbol
+                self._attempt(symbol, self._plan)
         self._left = Counter({symbol: len(pages) for symbol, pages in self._pages.items()})
-        wishes = [PageWish(symbol, page) for symbol, pages in self._pages.items() for page in pages]
-        self._tally = Tally(len(wishes), self._clock.monotonic, self._least_seconds)
-        self._announce(len(wishes))
+        wishes = sum(len(pages) for pages in self._pages.values())
+        self._tally = Tally(wishes, self._clock.monotonic, self._least_seconds)
+        self._announce(wishes)
         for symbol, pages in self._pages.items():
             if not pages:
                 self._attempt(symbol, self._finish)
         try:
             if wishes:
-                self._fetch(wishes)
+                self._fetch()
         finally:
             for symbol in self._downloads:  # of an interrupted download, too
                 self._attempt(symbol, self._flush)
         if self._source.violations:
             self._progress.say(f"TWS called the pace a violation {self._source.violations} times")
 
-    def _fetch(self, wishes: list[PageWish]) -> None:
+    def _fetch(self) -> None:
         request = self._request
         BarStore(request.store).make()
         with lock_if_free(request.store / _BUSY) as is_first:
+            wishes = self._wishes(from_the_end=not is_first)
             if not is_first:
-                wishes.reverse()  # from the other end it asks for little that the first one asks for as well
                 self._progress.say("another download into this store is under way: what it brings is not asked again")
             self._source.fetch(
                 wishes, request.size, request.what, self._take, all_hours=request.all_hours, say=self._progress.say,
-                is_wanted=self._is_wanted,
+                is_wanted=self._is_wanted, begins=self._begin,
             )  # fmt: skip
+
+    def _wishes(self, *, from_the_end: bool) -> list[PageWish]:
+        """Return all pages; from the end they meet another download's late, and ask for little that it asks for, too.
+
+        Of each symbol those that meet stored bars go first in any case: the others wait for them.
+        """
+        step, wishes = -1 if from_the_end else 1, []
+        for symbol in list(self._pages)[::step]:
+            compares, pages = self._downloads[symbol].compares, self._pages[symbol][::step]
+            first = [page for page in pages if compares(page)]
+            wishes += [PageWish(symbol, page) for page in (*first, *(page for page in pages if not compares(page)))]
+        return wishes
 
     def exit_code(self) -> int:
         """Return 0 when every symbol is complete, 6 when none has bars, else 1."""
@@ -102,9 +118,8 @@ class FetchRun:
 
     def _plan(self, symbol: str) -> None:
         request = self._request
-        found = self._source.instruments([symbol])[symbol]
         download = SeriesDownload(
-            BarStore(request.store), request.folder, found.symbol, request.size, request.what,
+            BarStore(request.store), request.folder, self._names[symbol], request.size, request.what,
             all_hours=request.all_hours,
         )  # fmt: skip
         now_ns = int(self._asked_at.timestamp()) * _SECOND_NS
@@ -123,18 +138,32 @@ class FetchRun:
                 f"{symbol}: there is no bar of {day} yet, {request.size.words} bars count from {DAY_SETTLES_MINUTES} "
                 "minutes after the close; run the same command then, or name a longer --duration"
             )
-        pages = self._pages_of(download, stretch, now_ns)
-        if len(pages) > _MANY_PAGES:
-            first_ns = download.ledger.first_bar_ns
-            if first_ns is None:
-                first_ns = self._source.first_bar_ns(symbol, request.what, all_hours=request.all_hours)
-            if first_ns is not None:
-                download.nothing_before(stretch, first_ns, self._asked_at)
-                pages = self._pages_of(download, stretch, now_ns)
+        self._look_at_first_bar(symbol, download, stretch)
+        pages = download.plan(stretch, now_ns, repair=request.repair, refresh=request.refresh)
         self._downloads[symbol], self._stretches[symbol], self._pages[symbol] = download, stretch, pages
 
-    def _pages_of(self, download: SeriesDownload, stretch: Stretch, now_ns: int) -> list[Page]:
-        return download.plan(stretch, now_ns, repair=self._request.repair, refresh=self._request.refresh)
+    def _look_at_first_bar(self, symbol: str, download: SeriesDownload, stretch: Stretch) -> None:
+        """Leave out what TWS has named as too old; who repairs has it asked whether it still says so.
+
+        Nobody else waits for that question here: it is asked when a page without bars comes. And who refreshes asks
+        for everything, whatever was said before.
+        """
+        request, first_ns = self._request, download.ledger.first_bar_ns
+        if first_ns is None or request.refresh or not stretch.cells or stretch.cells[0].start_ns >= first_ns:
+            return
+        if request.repair:
+            is_small = request.size.seconds <= self._pacer.rules.small_bar_limit_seconds
+            asked_ns = self._source.first_bar_ns(
+                symbol, request.what, all_hours=request.all_hours, waits=is_small, say=self._progress.say
+            )
+            first_ns = first_ns if asked_ns is None else asked_ns
+        download.nothing_before(stretch, first_ns, self._asked_at)
+
+    def _begin(self, symbol: str, first_ns: int) -> None:
+        """Take note from when on TWS has bars of a symbol: older pages are not asked any more."""
+        self._begun.add(symbol)
+        note = self._downloads[symbol].nothing_before
+        self._attempt(symbol, lambda _: note(self._stretches[symbol], first_ns, self._asked_at))
 
     def _announce(self, pages: int) -> None:
         size, symbols = self._request.size, len(self._pages)
@@ -153,7 +182,12 @@ class FetchRun:
     # Taking.
 
     def _is_wanted(self, wish: PageWish) -> bool:
-        """Return whether no other download has brought in a page meanwhile; who refreshes wants it all the same."""
+        """Return whether no other download has brought in a page meanwhile; who refreshes wants it all the same.
+
+        What is older than the first bar that TWS has just named is not wanted either.
+        """
+        if wish.symbol in self._begun and self._downloads[wish.symbol].is_before_first(wish.page):
+            return False
         if self._request.refresh or self._request.what == "ADJUSTED_LAST":
             return True
         try:
@@ -164,7 +198,7 @@ class FetchRun:
     def _take(self, answer: PageAnswer) -> None:
         symbol, bars = answer.wish.symbol, answer.bars
         if answer.was_left_out:
-            pass
+            self._downloads[symbol].leave_out(answer.wish.page)
         elif symbol not in self.failed or bars is not None:
             self._attempt(symbol, lambda _: self._keep(answer))
         self._tally.count(0 if bars is None else len(bars.start_ns))
@@ -213,9 +247,12 @@ class FetchRun:
         try:
             act(symbol)
         except DataGap as error:
-            if symbol not in self.failed:
-                self._progress.say(f"failed: {error}")
-            self.failed.setdefault(symbol, str(error))
+            self._note_failed(symbol, str(error))
+
+    def _note_failed(self, symbol: str, fault: str) -> None:
+        if symbol not in self.failed:
+            self._progress.say(f"failed: {fault}")
+        self.failed.setdefault(symbol, fault)
 
 
 def _sessions(count: int) -> str:

@@ -1,7 +1,7 @@
 """Many pages over one session, in virtual time against the simulator: its pacing rules, its refusals, its outages."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -11,10 +11,11 @@ import pytest
 
 from quant_trading.core.history_fetch import HistorySource, PageAnswer, PageWish
 from quant_trading.core.history_pages import pages_of, stretch_of
+from quant_trading.core.pacing import HistoryKey
 from quant_trading.core.pacing_file import PacingFile, SharedPacer
 from quant_trading.domain.bar_sizes import parse_bar_size, parse_duration
 from quant_trading.domain.errors import AccountRefused, ConnectionLost
-from quant_trading.refdata.sessions import at
+from quant_trading.refdata.sessions import at, exchange_date
 from quant_trading.tws_sim.virtual import VirtualLoop
 from tests.core.meddler import MORNING_NS, PORT, Fields, Meddler
 from tests.core.meddler import simulator_of_kept_market as simulator
@@ -137,13 +138,14 @@ def test_a_frozen_session_is_found_and_left(tmp_path: Path) -> None:
 @pytest.mark.expects_client_errors
 def test_without_a_session_for_twenty_minutes_it_ends_with_the_cure(tmp_path: Path) -> None:
     peer = Meddler(simulator())
-    with open_source(peer, tmp_path) as (source, loop):
+    with open_source(peer, tmp_path, timeout_seconds=60.0) as (source, loop):
         source.instruments(["SMR"])
         peer.is_frozen = True
         began = loop.time()
-        with pytest.raises(ConnectionLost, match=r"no session for 2\d minutes .*run the same command again"):
+        with pytest.raises(ConnectionLost, match=r"no session for 2[01] minutes .*run the same command again"):
             fetch(source, wishes_of("1 min", "8 D", "SMR"), "1 min")
-        assert loop.time() - began > 1200.0
+        # by the clock: the attempts take a minute each; before them a minute and more until the silence was noticed
+        assert 1200.0 < loop.time() - began < 1200.0 + 240.0
 
 
 @pytest.mark.expects_client_errors
@@ -309,6 +311,89 @@ def test_a_tws_that_does_not_tell_its_first_bar_is_not_waited_for_long(tmp_path:
 def test_without_a_known_first_bar_there_is_none(tmp_path: Path) -> None:
     with open_source(simulator(), tmp_path) as (source, _):
         assert source.first_bar_ns("NOSUCH", "TRADES", all_hours=False) is None
+
+
+LISTED = at(date(2026, 11, 10), "09:30")
+
+
+def _listed_late(peer: Meddler, on_first_bar: Callable[[], bool] = lambda: True) -> list[str]:
+    """Let TWS have no bars before `LISTED`, and say so; return a list that takes the questions for the first bar."""
+    asked: list[str] = []
+
+    def edit(fields: Fields) -> list[Fields]:
+        if fields[0] == "17" and int(fields[2]) < at(exchange_date(LISTED), "00:00") // 10**9:
+            return _error(162, "Historical Market Data Service error message:HMDS query returned no data")(fields[1])
+        if fields[0] == "88":
+            asked.append(fields[1])
+            return [("88", fields[1], str(LISTED // 10**9))] if on_first_bar() else []
+        return [fields]
+
+    peer.edit = edit
+    return asked
+
+
+def _fetch_to_the_first_bar(source: HistorySource, wishes: list[PageWish]) -> tuple[list[PageAnswer], dict[str, int]]:
+    answers, begins = [], {}
+    source.fetch(
+        wishes, parse_bar_size("1 min"), "TRADES", answers.append, all_hours=False, say=[].append,
+        begins=lambda symbol, first_ns: begins.update({symbol: first_ns}),
+        is_wanted=lambda wish: wish.page.end_ns > begins.get(wish.symbol, 0),
+    )  # fmt: skip
+    return answers, begins
+
+
+@pytest.mark.expects_client_errors
+def test_the_first_bar_is_asked_when_a_page_comes_without_any(tmp_path: Path) -> None:
+    peer = Meddler(simulator())
+    asked = _listed_late(peer)
+    with open_source(peer, tmp_path) as (source, _):
+        answers, begins = _fetch_to_the_first_bar(source, wishes_of("1 min", "60 D", "SMR"))
+        # eight sessions with bars, and what was under way while TWS told
+        assert 8 < source.requests <= 8 + 2 * 6
+    assert (len(asked), begins, len(answers)) == (1, {"SMR": LISTED}, 60)
+    assert sum(answer.bars is not None and len(answer.bars.start_ns) > 0 for answer in answers) == 8
+    assert sum(answer.was_left_out for answer in answers) >= 60 - 8 - 2 * 6
+
+
+@pytest.mark.expects_client_errors
+def test_of_many_symbols_nobody_waits_for_their_first_bars(tmp_path: Path) -> None:
+    peer = Meddler(simulator())
+    asked = _listed_late(peer)
+    with open_source(peer, tmp_path) as (source, loop):
+        for which in range(60):  # small bars have used the window up
+            assert source._pacer.file.claim(HistoryKey(which, "SMART", "TRADES", 30.0)) == 0.0  # type: ignore[attr-defined]  # a shared one
+        began = loop.time()
+        answers, begins = _fetch_to_the_first_bar(source, wishes_of("1 min", "30 D", "SMR", "AAPL"))
+        assert loop.time() - began < 10.0
+    assert (len(asked), begins, len(answers)) == (0, {}, 60)
+
+
+@pytest.mark.expects_client_errors
+def test_an_outage_while_the_first_bar_is_asked_is_lived_through(tmp_path: Path) -> None:
+    peer = Meddler(simulator())
+    outages = [peer.hang_up]
+    asked = _listed_late(peer, lambda: not outages or outages.pop()() is not None)
+    with open_source(peer, tmp_path) as (source, _):
+        answers, begins = _fetch_to_the_first_bar(source, wishes_of("1 min", "60 D", "SMR"))
+    assert (len(asked), begins, len(answers)) == (2, {"SMR": LISTED}, 60)
+
+
+@pytest.mark.expects_client_errors
+def test_an_outage_while_symbols_are_looked_up_is_lived_through(tmp_path: Path) -> None:
+    peer, said = Meddler(simulator()), []
+    outages = [peer.hang_up]
+
+    def edit(fields: Fields) -> list[Fields]:
+        if fields[0] == "52" and outages:
+            outages.pop()()
+            return []
+        return [fields]
+
+    with open_source(peer, tmp_path) as (source, _):
+        peer.edit = edit
+        found, gaps = source.find(["SMR", "NOSUCH", "AAPL"], said.append)
+    assert (list(found), list(gaps)) == (["SMR", "AAPL"], ["NOSUCH"])
+    assert said[-1] == "connected again"
 
 
 def test_any_account_of_the_login_will_do_but_a_named_one_must_be_there(tmp_path: Path) -> None:

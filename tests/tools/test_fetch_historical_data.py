@@ -155,6 +155,34 @@ def test_of_a_day_that_has_not_settled_there_is_no_bar_and_that_is_said(fetch: R
     assert (code, len(said)) == (0, 2)
 
 
+def _asked(tws: ThreadedTwsServer, name: str) -> int:
+    count: int = tws.call(lambda simulator: simulator.counters[name])
+    return count
+
+
+@served(EVENING)
+@pytest.mark.expects_client_errors
+def test_symbols_are_looked_up_once_and_no_first_bar_is_asked_in_advance(fetch: Run, tws: ThreadedTwsServer) -> None:
+    code, said, _ = fetch("--symbols", "SMR", "NOSUCH", "--duration", "20 D", "--bar-size", "1 min")
+    assert (code, said[1]) == (1, "1 symbol, 1 min bars: 20 requests")
+    assert [_asked(tws, name) for name in ("reqContractDetails", "reqHeadTimestamp")] == [2, 0]
+
+
+@pytest.mark.parametrize("option", ["--repair", "--refresh"])
+@served(EVENING)
+def test_a_first_bar_that_tws_named_wrongly_is_not_believed_for_ever(fetch: Run, home: Path, option: str) -> None:
+    words = ["--symbols", "SMR", "--duration", "8 D", "--bar-size", "5m"]
+    wrong = at(date(2026, 11, 17), "09:30")
+    ledger = DownloadLedger(home / "market_data" / "store" / "5m" / "SMR" / LEDGER_FILE)
+    ledger.note(LedgerLine(SystemClock().now(), wrong, wrong, "first"))
+    code, said, _ = fetch(*words)
+    # 16 November, the session before it, is asked all the same: TWS has it
+    assert (code, said[-1]) == (0, "SMR: TWS has bars from 2026-11-16 on") and "312 new" in said[1]
+    code, said, _ = fetch(*words, option)
+    assert code == 0 and said[-1].startswith(f"SMR: {4 * 78} new bars, {8 * 78} in"), said
+    assert fetch(*words)[1][0] == "1 symbol, 5 mins bars: 0 requests"
+
+
 # Starts of the bars of a whole session and of the half day after Thanksgiving, as TWS puts them: on the clock.
 ON_THE_CLOCK = {
     "20 mins": 20 + 11,  # 09:30, 09:40, 10:00, ..., 15:40 and 12:40
