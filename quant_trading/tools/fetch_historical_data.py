@@ -5,8 +5,8 @@
 writes market_data/SMR_5m_bars_macd.csv with MACD, Signal and Hist, ready for backtests. The same command again asks
 only for what is missing, also after it was killed; see docs/download.md.
 
-Exit codes: 0 all well, 1 some symbols or pages failed, 2 wrong arguments or place, 3 no connection, 4 wrong account,
-6 no symbol has bars, 130 interrupted by Ctrl-C or SIGTERM.
+Exit codes: 0 all well, 1 some symbols or pages failed or nobody reads the output any more, 2 wrong arguments or place,
+3 no connection, 4 wrong account, 6 no symbol has bars, 130 interrupted by Ctrl-C or SIGTERM.
 """
 
 import logging
@@ -40,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeskError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # `| head` has seen enough; the download has ended half way
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 1
     except KeyboardInterrupt:
         print("interrupted: what came is kept, the same command goes on from there", file=sys.stderr)
         return 130

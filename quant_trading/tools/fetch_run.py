@@ -41,6 +41,7 @@ class FetchRun:
         self._request, self._source, self._pacer = request, source, pacer
         self._progress, self._clock = progress, clock
         self.failed: dict[str, str] = {}
+        self._page_failed = False
         self._written = 0
         self._downloads: dict[str, SeriesDownload] = {}
         self._stretches: dict[str, Stretch] = {}
@@ -80,7 +81,7 @@ class FetchRun:
                 self._fetch()
         finally:
             for symbol in self._downloads:  # of an interrupted download, too
-                self._attempt(symbol, self._flush)
+                self._attempt(symbol, self._flush, is_page=True)
         if self._source.violations:
             self._progress.say(f"TWS called the pace a violation {self._source.violations} times")
 
@@ -109,10 +110,10 @@ class FetchRun:
         return wishes
 
     def exit_code(self) -> int:
-        """Return 0 when every symbol is complete, 6 when none has bars, else 1."""
+        """Return 0 when every symbol is complete, 6 when there are bars of none, else 1."""
         if not self.failed:
             return 0
-        return 1 if self._written else DataGap.exit_code
+        return 1 if self._written or self._page_failed else DataGap.exit_code
 
     # Planning.
 
@@ -200,7 +201,7 @@ class FetchRun:
         if answer.was_left_out:
             self._downloads[symbol].leave_out(answer.wish.page)
         elif symbol not in self.failed or bars is not None:
-            self._attempt(symbol, lambda _: self._keep(answer))
+            self._attempt(symbol, lambda _: self._keep(answer), is_page=True)
         self._tally.count(0 if bars is None else len(bars.start_ns))
         self._progress.show(symbol, self._tally)
         self._left[symbol] -= 1
@@ -218,7 +219,8 @@ class FetchRun:
         self._downloads[symbol].flush()
 
     def _finish(self, symbol: str) -> None:
-        """Write the file of a symbol and say what there is."""
+        """Write the file of a symbol and say what there is; pages that cannot be joined do not keep the others out."""
+        self._attempt(symbol, self._flush, is_page=True)
         download, say = self._downloads[symbol], self._progress.say
         written, holes = download.write_csv(), download.holes(self._stretches[symbol])
         if written is None or holes.is_all:
@@ -242,11 +244,12 @@ class FetchRun:
         if written.kept is not None:
             say(f"{symbol}: the file that was there held other bars; it is kept as {written.kept}")
 
-    def _attempt(self, symbol: str, act: Callable[[str], None]) -> None:
+    def _attempt(self, symbol: str, act: Callable[[str], None], *, is_page: bool = False) -> None:
         """Do something for a symbol; what is wrong with it does not stop the others."""
         try:
             act(symbol)
         except DataGap as error:
+            self._page_failed |= is_page
             self._note_failed(symbol, str(error))
 
     def _note_failed(self, symbol: str, fault: str) -> None:
