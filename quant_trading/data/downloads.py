@@ -28,6 +28,7 @@ _SECOND_NS = 1_000_000_000
 _HOUR, _DAY = 3_600, 86_400
 _FEW_BARS_SECONDS = 4 * _HOUR  # a session has two of such bars, or one
 _ROWS_PER_PAGE, _MOST_WAITING = 10_000, 16
+_WRITTEN = "csv.sha256"  # what was written last, beside the bars
 _LOOK_BACK = timedelta(days=14)  # within which there is a session in any case
 
 
@@ -403,7 +404,7 @@ class SeriesDownload:
             bars = self._store.columns(self.symbol, self._size.words, self._what, all_hours=self._all_hours)
             if bars is None:
                 raise DataGap(f"{self._place}: the bars went away while they were read; run the same command again")
-            kept = write_macd_csv(path, bars, self._size)
+            kept = write_macd_csv(path, bars, self._size, self._place / _WRITTEN)
         return Written(path, len(bars.start_ns), kept)
 
     def unasked_days(self) -> list[date]:

@@ -1,6 +1,7 @@
 """`<symbol>_<timeframe>_bars_macd.csv`: bars with MACD, Signal and Hist, as backtests and other programs read them."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -49,11 +50,17 @@ def _volume(value: float) -> str:
     return repr(int(value) if value.is_integer() else value)
 
 
-def write_macd_csv(path: Path, bars: BarColumns, size: BarSize) -> Path | None:
+def write_macd_csv(path: Path, bars: BarColumns, size: BarSize, record: Path | None = None) -> Path | None:
     """Write the file unless it is there already; return where an older one went whose bars are not all in the new one.
 
-    Such bars, of a recorder or of another source, are never mixed with these nor lost: the older file is kept beside
-    the new one under a name that no program reads bars from.
+    Bars that the new file lacks, or has with other values, of a recorder or of another source, are never mixed with
+    these nor lost: the older file is kept beside the new one under a name that no program reads bars from. An older
+    file of this very series may have other values, after a split or a correction: `record` tells it from others.
+
+    Args:
+        path: of the file.
+        bars, size: what it holds.
+        record: takes the hashes of what was written last, to whatever place; None knows of none.
 
     Raises:
         ConfigError: when the place cannot be read or written.
@@ -61,17 +68,55 @@ def write_macd_csv(path: Path, bars: BarColumns, size: BarSize) -> Path | None:
     content = encode_macd_csv(bars, size)
     try:
         old = path.read_bytes() if path.exists() else None
+        noted = record.read_bytes() if record is not None and record.exists() else b""
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); choose another place or free this one") from error
+    known = noted.decode(errors="replace").split()
+    if record is not None and (latest := _sha256(content)) not in known[:1]:
+        # Noted before it is written, and the one before as well: a kill in between leaves none that is unknown.
+        replace_file(record, "\n".join([latest, *known[:1], ""]).encode())
     if old == content:
         return None
     kept = None
-    if old is not None and not _stamps(old) <= _stamps(content):
-        kept = path.with_name(f"{path.name}.kept-{hashlib.sha256(old).hexdigest()[:8]}")
+    if old is not None and _loses(old, content, is_own=_sha256(old) in known):
+        kept = path.with_name(f"{path.name}.kept-{_sha256(old)[:8]}")
         replace_file(kept, old)
     replace_file(path, content)
     return kept
 
 
-def _stamps(content: bytes) -> set[bytes]:
-    return {line.partition(b",")[0] for line in content.splitlines()[1:] if line}
+def _loses(old: bytes, content: bytes, *, is_own: bool) -> bool:
+    """Return whether a file has bars that another lacks or, unless it is our own, has with other values."""
+    lines = [line for line in old.splitlines()[1:] if line]
+    if is_own:
+        return not {_stamp(line) for line in lines} <= {_stamp(line) for line in content.splitlines()[1:]}
+    new = {_stamp(line): line for line in content.splitlines()[1:]}
+    return any(not _is_same(line, new.get(_stamp(line))) for line in lines)
+
+
+def _is_same(line: bytes, new: bytes | None) -> bool:
+    """Return whether the bar of a line is that of another line; MACD goes by the bars before and may differ."""
+    if new is None or line == new:
+        return new is not None
+    left, right = _row(line), _row(new)
+    return left == right or _numbers(left) == _numbers(right)
+
+
+def _stamp(line: bytes) -> bytes:
+    return line.partition(b",")[0]
+
+
+def _row(line: bytes) -> list[bytes]:
+    return line.split(b",", 6)[:6]
+
+
+def _numbers(row: Sequence[bytes]) -> Sequence[float | bytes]:
+    """Return the numbers of a bar, however they are written; the texts when they are none."""
+    try:
+        return [float(text or b"-1") for text in row[1:]]  # there may be no volume
+    except ValueError:
+        return row
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,7 +1,9 @@
 """The CSV file of a download: its columns and numbers, and what becomes of an older file."""
 
+import hashlib
 from dataclasses import replace
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from quant_trading.data.store import load_panel
 from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.domain.bars import BarColumns
 from quant_trading.refdata.sessions import at
-from tests.data.stores import cut, daily
+from tests.data.stores import cut, daily, with_close
 
 FIVE, DAY = parse_bar_size("5 mins"), parse_bar_size("1 day")
 MINUTE = 60_000_000_000
@@ -87,3 +89,32 @@ def test_a_file_with_other_bars_is_kept_and_one_that_is_outgrown_is_not(tmp_path
     path.write_bytes(before)
     assert write_macd_csv(path, cut(some(78), slice(10, 60)), FIVE) == kept
     assert sorted(one.name for one in tmp_path.iterdir()) == [path.name, kept.name]
+
+
+def test_a_file_of_the_same_bars_with_other_values_is_kept_unless_it_is_our_own(tmp_path: Path) -> None:
+    path, record = tmp_path / "SMR_5m_bars_macd.csv", tmp_path / "record"
+    raw = replace(some(78), **{name: getattr(some(78), name) * 2.0 for name in ("open", "high", "low", "close")})
+    path.write_bytes(encode_macd_csv(raw, FIVE))  # of another source: not adjusted for a split
+    before = path.read_bytes()
+    kept = write_macd_csv(path, some(78), FIVE, record)
+    assert kept is not None and kept.read_bytes() == before
+    # our own after a split that the store was told of: all its values are to be had from the store
+    assert write_macd_csv(path, raw, FIVE, record) is None
+    assert path.read_bytes() == before
+    # a kill after the hash was noted and before the file was written
+    changed = with_close(some(90), 3, 7.0)
+    record.write_text(f"{hashlib.sha256(encode_macd_csv(changed, FIVE)).hexdigest()}\n{record.read_text()}")
+    assert write_macd_csv(path, changed, FIVE, record) is None
+    # a single volume of somebody else's
+    path.write_bytes(encode_macd_csv(replace(some(78), volume=some(78).volume + 1.0), FIVE))
+    assert write_macd_csv(path, some(90), FIVE, record) is not None
+
+
+def test_numbers_that_are_written_otherwise_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "SMR_5m_bars_macd.csv"
+    table = pd.read_csv(BytesIO(encode_macd_csv(some(78), FIVE)))
+    table["volume"] = table["volume"].map("{:.3f}".format)
+    table.drop(columns=["MACD", "Signal", "Hist"]).to_csv(path, index=False)
+    assert write_macd_csv(path, some(90), FIVE) is None
+    path.write_text("timestamp,open\n2026-11-19T14:30:00Z,oops\n")
+    assert write_macd_csv(path, some(90), FIVE) is not None
