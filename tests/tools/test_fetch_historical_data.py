@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +17,17 @@ import numpy as np
 import pytest
 
 from quant_trading.backtesting import run_backtest
-from quant_trading.core.history_fetch import PageAnswer, PageWish
-from quant_trading.core.history_pages import Page
 from quant_trading.core.pacing import HistoryKey
 from quant_trading.core.pacing_file import shared_pacer
-from quant_trading.data import downloads
 from quant_trading.data.bar_store import BarStore
 from quant_trading.data.download_ledger import LEDGER_FILE, DownloadLedger, LedgerLine
 from quant_trading.data.store import load_panel
-from quant_trading.domain.bar_sizes import BarSize, parse_bar_size, parse_duration
-from quant_trading.domain.bars import BarColumns, no_bars
-from quant_trading.domain.instruments import Instrument
+from quant_trading.domain.bar_sizes import parse_bar_size
 from quant_trading.refdata.sessions import at, sessions_between
 from quant_trading.settings.system_clock import SystemClock
 from quant_trading.tools import data
 from quant_trading.tools.fetch_historical_data import main
-from quant_trading.tools.fetch_progress import PlainProgress, Tally, clock_words
-from quant_trading.tools.fetch_request import Request
-from quant_trading.tools.fetch_run import FetchRun
+from quant_trading.tools.fetch_progress import Tally, clock_words
 from quant_trading.tws_sim.clock import SimClock
 from quant_trading.tws_sim.config import SimConfig
 from quant_trading.tws_sim.server import ThreadedTwsServer
@@ -411,64 +403,6 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(name: str, tws: ThreadedTws
     code, said, _ = fetch(*words)
     assert code == 0
     assert said[-1].startswith(("SMR: 780 new bars, 1,560 in", "SMR: 1,560 new bars, 1,560 in"))
-
-
-class _Pages:
-    """Stands for a session: gives each page its bars, or what the test has put in the place of them."""
-
-    violations = 0
-
-    def __init__(self, now_ns: int, instead: Callable[[Page, BarColumns], BarColumns | None]) -> None:
-        self._now_ns, self._instead = now_ns, instead
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self._now_ns // 10**9, UTC)
-
-    def find(self, symbols: Sequence[str], say: Any) -> tuple[dict[str, Instrument], dict[str, str]]:
-        return {symbol: Instrument(symbol) for symbol in symbols}, {}
-
-    def fetch(self, wishes: Sequence[PageWish], size: BarSize, what: str, take: Any, **_: Any) -> None:
-        step = size.seconds * 10**9
-        for wish in wishes:
-            page = wish.page
-            start = np.concatenate([np.arange(cell.start_ns, cell.end_ns, step) for cell in page.cells])
-            close = 20.0 + start % 977 / 100.0
-            bars = self._instead(page, BarColumns(start, start + step, close, close, close, close, close))
-            take(PageAnswer(wish, bars, "" if bars is not None else f"{wish.symbol}: no answer"))
-
-
-def _fetch_pages(home: Path, duration: str, instead: Callable[[Page, BarColumns], BarColumns | None]) -> int:
-    now_ns = at(date(2026, 11, 19), "18:00")
-    pacer = shared_pacer(home / "state", "127.0.0.1", 7497, SystemClock())
-    request = Request(
-        ("SMR",), parse_bar_size("5 mins"), parse_duration(duration), "TRADES", False, None, home, home / "store",
-        False, False,
-    )  # fmt: skip
-    progress = PlainProgress(lambda _: None)
-    run = FetchRun(request, _Pages(now_ns, instead), pacer, progress, SystemClock())  # type: ignore[arg-type]  # enough
-    run.fetch()
-    return run.exit_code()
-
-
-def test_a_page_that_cannot_be_joined_keeps_no_other_out_of_the_file(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert _fetch_pages(home, "5 D", lambda _, bars: bars) == 0
-    monkeypatch.setattr(downloads, "_ROWS_PER_PAGE", 1)  # as of a large series: pages wait for each other
-    bad = date(2026, 11, 2)
-
-    def unsound(page: Page, bars: BarColumns) -> BarColumns:
-        return replace(bars, high=bars.low - 1.0) if page.cells[0].day <= bad <= page.cells[-1].day else bars
-
-    assert _fetch_pages(home, "20 D", unsound) == 1
-    assert len(load_panel(home, ["SMR"], "5 mins")) == 15 * 78
-    assert _fetch_pages(home, "20 D", lambda _, bars: bars) == 0
-    assert len(load_panel(home, ["SMR"], "5 mins")) == 20 * 78
-
-
-def test_pages_without_an_answer_are_no_empty_ones(home: Path) -> None:
-    assert _fetch_pages(home, "5 D", lambda _, bars: None) == 1
-    assert _fetch_pages(home, "5 D", lambda _, bars: no_bars()) == 6
 
 
 def test_a_reader_that_leaves_ends_the_download_and_that_is_no_success(tmp_path: Path) -> None:
