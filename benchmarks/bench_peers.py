@@ -201,7 +201,7 @@ def table_of(workload: str, names: tuple[str, ...], bench: Bench, missing: Mappi
             lines.append(Line(peer.name, note=f"skipped: {missing[peer.environment]}"))
         else:
             lines.append(line_of(peer, bench, ours))
-        print(f"peers: {workload} {lines[-1]}", file=sys.stderr, flush=True)
+        print(f"peers: {workload} {show_table('', lines[-1:]).splitlines()[-1]}", file=sys.stderr, flush=True)
     return show_table(f"{workload}: {WORKLOADS[workload].title}", lines)
 
 
