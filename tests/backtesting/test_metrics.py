@@ -180,6 +180,7 @@ def same(ours, theirs):
     return ours == pytest.approx(theirs, rel=1e-9, abs=1e-11)
 
 
+@pytest.mark.slow
 @given(st.lists(RETURNS, min_size=5, max_size=120))
 def test_equal_to_empyrical(values):
     empyrical = pytest.importorskip("empyrical")

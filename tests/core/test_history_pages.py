@@ -174,6 +174,7 @@ TAPE: Tape = open_source("seed:7")
 SMR = next(contract for contract in TAPE.contracts() if contract.symbol == "SMR")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("all_hours", [False, True])
 @pytest.mark.parametrize(
     ("size", "duration"),

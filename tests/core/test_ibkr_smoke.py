@@ -58,6 +58,7 @@ def test_where_to_connect_comes_from_command_line_environment_env_file_and_yaml(
     assert "127.0.0.1:1 refused" in above_file.stdout
 
 
+@pytest.mark.slow
 def test_a_setting_that_cannot_be_read_is_named_and_returns_2(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("IBKR_PAPER_PORT=74a97\n")
     done = _smoke(cwd=tmp_path)

@@ -273,6 +273,7 @@ def test_json_as_a_program_reads_it(aapl_at_155: ThreadedTwsServer, tmp_path: Pa
     assert (shown["version"], shown["accounts"][0]["market_value"]) == (1, {"USD": 15500.0})
 
 
+@pytest.mark.slow
 def test_a_watch_shows_changes_only(capsys: pytest.CaptureFixture[str]) -> None:
     market = simulator(positions={"AAPL": (Decimal(100), Decimal(150))})
     # Ten simulated minutes pass in each second; TWS sends the values of an account every three.

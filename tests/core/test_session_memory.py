@@ -37,6 +37,7 @@ def use(port: int) -> list[weakref.ref[object]]:
     return [weakref.ref(one) for one in (session, runner, runner.connection.ib, runner.desk, runner.supervisor, handle)]
 
 
+@pytest.mark.slow
 def test_a_session_that_was_closed_is_gone() -> None:
     market = simulator()
     with ThreadedTwsServer(market, SimClock(market.now_ns, 1.0)) as server:

@@ -133,6 +133,7 @@ def test_from_inside_a_running_loop_as_in_a_notebook(tws: Any) -> None:
     assert asyncio.run(cell()) == ("live", 2026)
 
 
+@pytest.mark.slow
 def test_a_program_that_never_lets_go_does_not_starve_the_heartbeat(tws: Any) -> None:
     """ib_insync#138, #164, #623: blocking user code, and the broker's session dies. Here the main thread is busy."""
     policy = SupervisorPolicy(heartbeat_seconds=0.2, heartbeat_timeout_seconds=_PATIENCE)

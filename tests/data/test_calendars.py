@@ -73,6 +73,7 @@ def by_cost(cases: "list[tuple[str, ...]]") -> "list[Any]":
     return [case if case[0] in IN_THE_FAST_SUITE else pytest.param(*case, marks=pytest.mark.slow) for case in cases]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("exchange", "day", "opens", "closes", "early"), by_cost(DAYS))
 def test_days_as_the_exchanges_published_them(kept, exchange, day, opens, closes, early):
     session = Calendars(kept).session_on(exchange, date.fromisoformat(day))

@@ -430,6 +430,7 @@ def test_a_symbol_that_makes_no_folder_is_refused(tmp_path: Path) -> None:
 # Any order, any interruption.
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(seed=st.integers(0, 10_000), stops=st.lists(st.integers(0, 6), max_size=5))
 def test_pages_in_any_order_over_any_number_of_runs_give_the_same_file(

@@ -370,6 +370,7 @@ def test_recorded_trades_are_the_bars_tws_serves_later(tmp_path, capsys, monkeyp
     assert code == 1
 
 
+@pytest.mark.slow
 def test_sampled_quotes_lose_nothing_but_a_high_or_low(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setenv("QT_HOME", str(tmp_path))
     recorder = StoreRecorder(tmp_path / "store")

@@ -166,6 +166,7 @@ def disk_with(data: bytes) -> SimDisk:
     return disk
 
 
+@pytest.mark.slow
 def test_every_truncation_loads_the_longest_valid_prefix_and_goes_on() -> None:
     for size in range(len(BYTES) + 1):
         disk = disk_with(BYTES[:size])

@@ -97,6 +97,7 @@ def rows_of(bars: BarColumns) -> Rows:
     return list(zip(bars.start_ns.tolist(), four, bars.volume.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symbol", ["SPY", "FAS", "WEBL"])
 def test_larger_bars_equal_pandas_and_polars(symbol: str) -> None:
     rows = series("intraday/ibkr_1m_rth_2026.parquet", symbol)

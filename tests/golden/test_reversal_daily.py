@@ -101,6 +101,7 @@ def test_with_costs_the_formula_equals_the_formula(signal, lag):
     assert mean == pytest.approx(summary()["cases"][case]["mean_daily_turnover_targets"], rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal", STRATEGIES)
 def test_fractional_shares_without_costs_equal_the_engines_that_hold_shares(signal):
     # Rebalanced on the close that decides, shares and weights are the same account.
@@ -112,6 +113,7 @@ def test_fractional_shares_without_costs_equal_the_engines_that_hold_shares(sign
         assert result.equity[-1] == pytest.approx(final, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lag", "rows"), [("lag0", 0), ("lag1", 1)])
 @pytest.mark.parametrize("signal", STRATEGIES)
 def test_fractional_shares_with_costs_stay_as_near_to_bt_as_bt_to_vectorbt(signal, lag, rows):
@@ -127,6 +129,7 @@ def test_fractional_shares_with_costs_stay_as_near_to_bt_as_bt_to_vectorbt(signa
     assert furthest(book.equity, case, "bt") > 1e-9  # or the costs were not charged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal", STRATEGIES)
 def test_whole_shares_stay_near_fractional_ones(signal):
     # At a million, a position of 100,000 and prices below 1,000, rounding moves a position by at most 0.5 %,

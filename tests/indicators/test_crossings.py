@@ -55,6 +55,7 @@ def test_both_ways_are_the_rule(seed, bars, columns, missing, fast, more, span, 
         assert np.array_equal(crossing_sides(close, fast, fast + more, span, how, compiled), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [1, 9])
 @pytest.mark.parametrize("shape", ["walk", "staircase", "gaps", "penny", "huge"])
 def test_long_series_equal_the_rule(shape, columns):

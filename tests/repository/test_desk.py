@@ -95,6 +95,7 @@ def files_outside(checkout: Path) -> list[str]:
     return sorted(str(path.relative_to(home)) for path in home.iterdir() if path.name not in (".cache", "Library"))
 
 
+@pytest.mark.slow
 @posix
 def test_two_first_starts_at_once_make_one_environment_and_later_ones_use_it(checkout: Path, tmp_path: Path) -> None:
     put_uv(checkout, exit_code=0)
@@ -126,6 +127,7 @@ def test_two_first_starts_at_once_make_one_environment_and_later_ones_use_it(che
     assert files_outside(moved) == []
 
 
+@pytest.mark.slow
 @posix
 def test_an_environment_whose_making_was_cut_short_is_made_anew(checkout: Path) -> None:
     put_uv(checkout, exit_code=0)

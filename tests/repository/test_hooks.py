@@ -79,6 +79,7 @@ def test_kebab_case_branches_are_pushed(checkout: Path, name: str) -> None:
     assert must(checkout, "ls-remote", "origin", name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Feature-x", "feature_x", "feature/x", "feature--x", "feature-", "größe"])
 def test_other_branch_names_are_refused_with_the_cure(checkout: Path, name: str) -> None:
     must(checkout, "checkout", "-q", "-b", name)

@@ -110,6 +110,7 @@ def test_a_running_tws_is_looked_at(checkout: Path, tws: ThreadedTwsServer, caps
     assert findings["clock"]["id"] in ("clock-skew", "clock-zone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tws", [{"accounts": ("U1234567",)}], indirect=True)
 def test_a_login_of_the_other_mode_is_exit_code_four(
     checkout: Path, tws: ThreadedTwsServer, capsys: pytest.CaptureFixture[str]
@@ -121,6 +122,7 @@ def test_a_login_of_the_other_mode_is_exit_code_four(
     assert findings["account"]["severity"] == "ok"
 
 
+@pytest.mark.slow
 def test_the_options_reach_tws(checkout: Path, tws: ThreadedTwsServer, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--host", "127.0.0.1", "--port", str(tws.port), "--client-id", "77", "--symbol", "msft")
     _, findings = asked(capsys, *words)

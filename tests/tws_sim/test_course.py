@@ -92,6 +92,7 @@ def seconds_of(symbol: str, days: int) -> list[FloatArray]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symbol", [*NAMES[:4], "KO"])
 def test_returns_within_a_minute_do_not_follow_from_earlier_ones(symbol: str) -> None:
     sessions = seconds_of(symbol, 16)

@@ -59,6 +59,7 @@ def test_bytes_of_any_kind_do_not_raise(version: int) -> None:
         assert session.is_closed
 
 
+@pytest.mark.slow
 def test_a_message_that_never_ends_is_held_back_and_no_more() -> None:
     session = Simulator(StepTape({}), SimConfig(), at(THURSDAY, "10:00")).connect()
     session.receive(hello(178))

@@ -147,6 +147,7 @@ def test_several_clients_have_numbers_of_their_own() -> None:
     assert sorted(r.connection for r in transcript.records if r.name == "closed") == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_slows_the_server_down() -> None:
     sent = 0
 

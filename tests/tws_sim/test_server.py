@@ -157,6 +157,7 @@ def test_a_client_id_lingers_over_the_wire() -> None:
             assert read_messages(sock, 1)[0][3] == "326"
 
 
+@pytest.mark.slow
 def test_chunks_over_the_wire_are_exact_multiples() -> None:
     tws = gateway()
     with ThreadedTwsServer(tws) as server, log_on(server, 5) as sock:

@@ -128,6 +128,7 @@ def test_derivatives_are_qualified_and_quoted(loop: VirtualLoop) -> None:
     assert priced.optPrice > 0
 
 
+@pytest.mark.slow
 def test_scans_and_news(loop: VirtualLoop, ib_async_log: IbAsyncLog) -> None:
     ib_async_log.expect(10276, 162)
 
