@@ -369,9 +369,10 @@ def _rows_needed(strategy: Strategy, rows: int) -> int:
     has one, is the row from which on it uses all it looks at; others are shown the whole slice.
     """
     maker = next((cls for cls in type(strategy).__mro__ if {"signal", "sides"} & vars(cls).keys()), object)
-    if "first_valid" not in vars(maker):
+    offering: Any = strategy
+    begin = offering.first_valid if "first_valid" in vars(maker) else None
+    if not isinstance(begin, int):
         return rows
-    begin = int(getattr(strategy, "first_valid"))  # noqa: B009  (no part of the protocol)
     needed = max(begin + begin // 8 + _TESTED, _SHORTEST)
     return needed if needed < _WORTH * rows else rows
 

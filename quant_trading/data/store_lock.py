@@ -25,13 +25,7 @@ def series_lock(folder: Path, patience_seconds: float = _PATIENCE_SECONDS) -> It
         ConfigError: when another writer keeps it for too long, or the place cannot be written.
     """
     path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written ({error.strerror}); choose another place or free this one"
-        ) from error
+    descriptor = _opened(path, makes_folder=True)
     try:
         never = Event()
         for _ in range(max(1, int(patience_seconds / _PAUSE_SECONDS))):
@@ -55,13 +49,19 @@ def lock_if_free(path: Path) -> Iterator[bool]:
     Raises:
         ConfigError: when the place cannot be written.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written ({error.strerror}); choose another place or free this one"
-        ) from error
+    descriptor = _opened(path)
     try:
         yield try_lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path, *, makes_folder: bool = False) -> int:
+    try:
+        if makes_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror}); choose another place or free this one"
+        ) from error
