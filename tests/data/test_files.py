@@ -114,3 +114,29 @@ def test_what_goes_wrong_meanwhile_is_told_before_what_could_not_be_written(tmp_
         files.replace(tmp_path / "free", b"y")
         raise KeyError
     assert (tmp_path / "free").read_bytes() == b"y"
+
+
+def test_of_many_files_eight_are_written_at_once(tmp_path, monkeypatch):
+    steps = []
+
+    class Slow:
+        """A writing that ends when somebody waits for it."""
+
+        error = None
+
+        def __init__(self, path, content):
+            self.name = path.name
+
+        def start(self):
+            steps.append(("begin", self.name))
+
+        def join(self):
+            steps.append(("end", self.name))
+
+    monkeypatch.setattr("quant_trading.data.files._Writing", Slow)
+    with FilesAtOnce() as files:
+        for number in range(10):
+            files.replace(tmp_path / str(number), b"")
+        eight = [("begin", str(number)) for number in range(8)]
+        assert steps == [*eight, ("end", "0"), ("begin", "8"), ("end", "1"), ("begin", "9")]
+    assert {("end", str(number)) for number in range(10)} <= set(steps)
